@@ -1,0 +1,1 @@
+"""What a program is: types, jaxprs, primitives, traces and arrays."""
