@@ -1,0 +1,99 @@
+"""Arrays: immutable values in memory, and the base class that they share with tracers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wengert.core.avals import ShapedArray
+
+# An owner keeps the memory of an array alive and knows its address. The pool of `runtime.buffers` makes them.
+
+
+class ArrayBase:
+    """What arrays and tracers have in common. Operators and methods are attached by `wengert.numpy`."""
+
+    __slots__ = ("__weakref__",)
+    __array_priority__ = 100
+    aval: ShapedArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.aval.ndim
+
+    @property
+    def size(self) -> int:
+        return self.aval.size
+
+    @property
+    def weak_type(self) -> bool:
+        return self.aval.weak_type
+
+
+class Array(ArrayBase):
+    """An immutable array of fixed shape and dtype in the memory of a device.
+
+    It holds a NumPy array (the result of an eager operation), or memory of the pool (the result of compiled
+    code), and makes the other form, without a copy, when it is first asked for.
+    """
+
+    __slots__ = ("_address", "_ndarray", "_owner", "aval", "deleted")
+
+    def __init__(self, aval: ShapedArray, ndarray: Any = None, owner: Any = None, address: int = 0):
+        self.aval = aval
+        self._ndarray = ndarray
+        self._owner = owner
+        self._address = address
+
+    @property
+    def _np(self) -> np.ndarray[Any, Any]:
+        """The contents as a read-only NumPy array."""
+        array = self._ndarray
+        if array is None:
+            if self._owner is None:
+                raise RuntimeError("Array has been deleted: its memory was donated to a call, or delete() was called")
+            array = self._ndarray = self._owner.view(self.aval.shape, self.aval.dtype)
+        return array  # type: ignore[no-any-return]
+
+    def address(self) -> int:
+        """Where the contents lie in memory, contiguous in C order."""
+        address = self._address
+        if address == 0:
+            array = self._np
+            if not array.flags.c_contiguous:
+                array = np.ascontiguousarray(array).reshape(array.shape)
+                array.flags.writeable = False
+                self._ndarray = array
+            address = self._address = array.__array_interface__["data"][0]
+        return address
+
+
+def wrap(value: Any, aval: ShapedArray) -> Array:
+    """An Array of a NumPy result that nobody else will write to."""
+    if type(value) is not np.ndarray:
+        value = np.asarray(value)
+    if value.dtype != aval.dtype or value.shape != aval.shape:
+        value = value.astype(aval.dtype, copy=False).reshape(aval.shape)
+    value.flags.writeable = False
+    return Array(aval, value)
+
+
+def from_numpy(value: np.ndarray[Any, Any], weak_type: bool = False) -> Array:
+    """An Array with a copy of a NumPy array, of the same dtype."""
+    value = np.array(value, order="C", copy=True)
+    return wrap(value, ShapedArray(value.shape, value.dtype, weak_type))
+
+
+def check_nans(array: Array, name: str) -> None:
+    """Raise FloatingPointError if the result of operation `name` contains a NaN."""
+    if array.dtype.kind in "fc" and bool(np.isnan(array._np).any()):
+        raise FloatingPointError(f"invalid value (nan) encountered in {name}")

@@ -1,0 +1,159 @@
+"""Staging: a Python function to a jaxpr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.core import source as _source
+from wengert.core.array import Array
+from wengert.core.avals import ShapedArray
+from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from wengert.core.primitive import Primitive
+from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
+from wengert.errors import UnexpectedTracerError
+
+
+class StagedTracer(Tracer):
+    """A value inside of a function that is being traced to a jaxpr."""
+
+    __slots__ = ("aval", "source", "var")
+
+    def __init__(self, trace: StagingTrace, var: Var, source: Any = None):
+        self.trace = trace
+        self.var = var
+        self.aval = var.aval
+        self.source = source
+
+    def describe(self) -> str:
+        trace = self.trace
+        assert isinstance(trace, StagingTrace)
+        what = f"a traced {self.aval.str_short()}"
+        if self.var in trace.arg_of:
+            return f"{what}, {trace.arg_of[self.var]} of {trace.name or 'the function'}"
+        if self.source is not None:
+            return f"{what}, computed at {self.source.summary()}"
+        return what
+
+
+class StagingTrace(Trace):
+    """Records equations."""
+
+    __slots__ = ("arg_of", "const_ids", "constvars", "eqns", "finished", "keep", "name")
+
+    def __init__(self, parent: Trace | None = None, name: str = ""):
+        self.parent = parent if parent is not None else current_trace()
+        self.eqns: list[Eqn] = []
+        self.constvars: list[tuple[Var, Any]] = []
+        self.const_ids: dict[int, Var] = {}
+        self.keep: list[Any] = []
+        self.arg_of: dict[Var, str] = {}
+        self.name = name
+        self.finished = False
+
+    def new_arg(self, aval: ShapedArray, description: str = "") -> StagedTracer:
+        var = Var(aval)
+        if description:
+            self.arg_of[var] = description
+        return StagedTracer(self, var)
+
+    def atom(self, x: Any) -> Atom:
+        """The variable or literal that stands for a value; values from outside become constants."""
+        if type(x) is StagedTracer and x.trace is self:
+            return x.var
+        aval = get_aval(x)
+        if not isinstance(x, Tracer | Array) and aval.shape == ():
+            # a Python scalar keeps its weak type when the equation is bound again
+            return Literal(x if aval.weak_type else np.asarray(x, aval.dtype)[()], aval)
+        if isinstance(x, StagedTracer) and isinstance(x.trace, StagingTrace) and x.trace.finished:
+            raise UnexpectedTracerError(
+                f"{self.name or 'a traced function'} uses {x.describe()}, after the tracing of "
+                f"{x.trace.name or 'the function it belongs to'} has ended. Return the value instead of keeping it."
+            )
+        var = self.const_ids.get(id(x))
+        if var is None:
+            var = self.const_ids[id(x)] = Var(aval)
+            self.constvars.append((var, x))
+        return var
+
+    def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        if self.finished:
+            raise UnexpectedTracerError(f"{prim.name} is applied in a trace that has ended")
+        atoms = [self.atom(a) for a in args]
+        out = prim.abstract_eval(*(a.aval for a in atoms), **params)
+        source = _source.current_frame()
+        avals = out if prim.multiple_results else [out]
+        outvars = [Var(aval) for aval in avals]
+        self.eqns.append(Eqn(prim, atoms, params, outvars, source))
+        tracers = [StagedTracer(self, v, source) for v in outvars]
+        return tracers if prim.multiple_results else tracers[0]
+
+    def close(self, outs: Sequence[Any], invars: Sequence[Var], name: str = "") -> ClosedJaxpr:
+        """The jaxpr of what has been recorded, with results `outs`."""
+        outvars = [self.atom(o) for o in outs]
+        self.finished = True
+        used = {a for e in self.eqns for a in e.invars if isinstance(a, Var)} | {
+            a for a in outvars if isinstance(a, Var)
+        }
+        consts = [(v, c) for v, c in self.constvars if v in used]
+        jaxpr = Jaxpr([v for v, _ in consts], invars, outvars, self.eqns, name or self.name)
+        return ClosedJaxpr(jaxpr, [c for _, c in consts])
+
+    def process_custom_jvp(self, prim: Primitive, fun: Any, jvp: Any, args: Sequence[Any]) -> Any:
+        closed = stage(fun, [get_aval(a) for a in args], name=fun.__name__)
+        return self.process(prim, [*closed.consts, *args], _custom_params(closed, jvp=jvp))
+
+    def process_custom_vjp(
+        self, prim: Primitive, fun: Any, fwd: Any, bwd: Any, args: Sequence[Any], **params: Any
+    ) -> Any:
+        closed = stage(fun, [get_aval(a) for a in args], name=fun.__name__)
+        return self.process(prim, [*closed.consts, *args], _custom_params(closed, fwd=fwd, bwd=bwd, **params))
+
+
+def _custom_params(closed: ClosedJaxpr, **rules: Any) -> dict[str, Any]:
+    return {"call_jaxpr": hoist_consts(closed), "num_consts": len(closed.consts), **rules}
+
+
+def stage(
+    fun: Callable[..., Sequence[Any]],
+    avals: Sequence[ShapedArray],
+    name: str = "",
+    arg_descriptions: Sequence[str] = (),
+) -> ClosedJaxpr:
+    """Trace `fun`, which takes and returns flat sequences of arrays, to a closed jaxpr.
+
+    Values from outside that `fun` uses, be they arrays or tracers of outer traces, become the constants.
+    """
+    trace = StagingTrace(name=name)
+    descriptions = arg_descriptions or [""] * len(avals)
+    args = [trace.new_arg(a, d) for a, d in zip(avals, descriptions, strict=True)]
+    with using_trace(trace):
+        outs = fun(*args)
+    return trace.close(outs, [a.var for a in args])
+
+
+def hoist_consts(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The closed jaxpr with its constants as leading arguments, and no constants left."""
+    jaxpr = closed.jaxpr
+    if not jaxpr.constvars:
+        return closed
+    return ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
+
+
+def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
+    """Bind the equations of a jaxpr one after the other, under the current trace."""
+    env: dict[Var, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    env.update(zip(jaxpr.invars, args, strict=True))
+
+    def read(a: Atom) -> Any:
+        return a.val if isinstance(a, Literal) else env[a]
+
+    for eqn in jaxpr.eqns:
+        out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.params)
+        if eqn.primitive.multiple_results:
+            env.update(zip(eqn.outvars, out, strict=True))
+        else:
+            env[eqn.outvars[0]] = out
+    return [read(a) for a in jaxpr.outvars]
