@@ -1,0 +1,124 @@
+"""Modules, functions and blocks of LLVM IR text (`irbuilder` says how they are used)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wengert.backends.irtypes import PTR, Type, Value, constant
+
+
+class Module:
+    """What one compilation holds: functions, declarations, global data, metadata."""
+
+    __slots__ = ("_data", "_declared", "_functions", "_metadata")
+
+    def __init__(self) -> None:
+        self._declared: dict[str, str] = {}
+        self._functions: list[Function] = []
+        self._data: list[str] = []
+        self._metadata: list[str] = []
+
+    def function(
+        self,
+        name: str,
+        ret: Type,
+        args: Sequence[tuple[str, Type] | tuple[str, Type, str]],
+        *,
+        attributes: str = "",
+        linkage: str = "",
+    ) -> Function:
+        """Begin a function. An argument is (name, type) or (name, type, attributes, e.g. "noalias")."""
+        function = Function(self, name, ret, args, attributes, linkage)
+        self._functions.append(function)
+        return function
+
+    def declare(self, name: str, ret: Type, args: Sequence[Type], attributes: str = "") -> None:
+        """Declare an outside function, once."""
+        if name not in self._declared:
+            listed = ", ".join([t.text for t in args])
+            self._declared[name] = f"declare {ret.text} @{name}({listed}) {attributes}"
+
+    def data(self, name: str, type: Type, numbers: Sequence[float | int], align: int = 64) -> Value:
+        """A private table of constants in the module; gives its address."""
+        text = ", ".join([f"{type.text} {constant(type, n).name}" for n in numbers])
+        self._data.append(
+            f"@{name} = private unnamed_addr constant [{len(numbers)} x {type.text}] [{text}], align {align}"
+        )
+        return Value(f"@{name}", PTR)
+
+    def metadata(self, text: str, *, distinct: bool = False) -> str:
+        """Add a metadata node and give its name, e.g. "!3". SELF in the text names the node itself."""
+        name = f"!{len(self._metadata)}"
+        self._metadata.append(f"{name} = {'distinct ' if distinct else ''}{text.replace('SELF', name)}")
+        return name
+
+    def loop_metadata(self, *options: str) -> str:
+        """A node for `loop(metadata=...)`, from texts such as "llvm.loop.unroll.disable"."""
+        nodes = [self.metadata(f'!{{!"{option}"}}') for option in options]
+        return self.metadata(f"!{{{', '.join(['SELF', *nodes])}}}", distinct=True)
+
+    def text(self) -> str:
+        """The module as LLVM assembly."""
+        lines = [*self._data, *self._declared.values()]
+        for function in self._functions:
+            function.write(lines)
+        lines += self._metadata
+        lines.append("")
+        return "\n".join(lines)
+
+
+class Block:
+    """A basic block: its lines, and the pure values that are known in it."""
+
+    __slots__ = ("label", "lines", "memo", "phis", "terminated")
+
+    def __init__(self, label: str, memo: dict[str, Value]) -> None:
+        self.label = label
+        self.lines: list[str] = []
+        self.phis: list[tuple[Value, list[str]]] = []
+        self.memo = memo
+        self.terminated = False
+
+
+class Function:
+    """A function being written: its arguments, its blocks as they were made, its stack slots."""
+
+    __slots__ = ("allocas", "args", "blocks", "count", "header", "module", "name", "ret")
+
+    def __init__(
+        self,
+        module: Module,
+        name: str,
+        ret: Type,
+        args: Sequence[tuple[str, Type] | tuple[str, Type, str]],
+        attributes: str,
+        linkage: str,
+    ) -> None:
+        self.module = module
+        self.name = name
+        self.ret = ret
+        self.args = [Value(f"%{a[0]}", a[1]) for a in args]
+        listed = ", ".join([f"{a[1].text} {a[2] if len(a) > 2 else ''} %{a[0]}" for a in args])
+        self.header = f"define {linkage} {ret.text} @{name}({listed}) {attributes} {{"
+        self.blocks: list[Block] = []
+        self.allocas: list[str] = []
+        self.count = 0
+
+    def block(self, name: str = "b", dominator: Block | None = None) -> Block:
+        """Add a block. It shares the pure values of `dominator`, which must dominate it and be finished."""
+        self.count += 1
+        block = Block(f"{name}{self.count}", {} if dominator is None else dict(dominator.memo))
+        self.blocks.append(block)
+        return block
+
+    def write(self, lines: list[str]) -> None:
+        """Append the text of the function to `lines`."""
+        lines.append(self.header)
+        for number, block in enumerate(self.blocks):
+            lines.append(f"{block.label}:")
+            if number == 0:
+                lines += self.allocas
+            for value, incoming in block.phis:
+                lines.append(f"  {value.name} = phi {value.type.text} {', '.join(incoming)}")
+            lines += block.lines
+        lines.append("}")
