@@ -1,0 +1,392 @@
+"""The loop program: the second IR, between jaxprs and machine code.
+
+Expressions compute one scalar at given values of the loop axes; they are pure and interned by an `Exprs`
+factory, so that equal expressions are the same object. Statements have effects, in order.
+Programs are printed by `pretty`, checked by `verify`, run slowly by `interpret`, and emitted by a backend.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from wengert.compiler.affine import Affine, Axis, Symbol
+
+DType: TypeAlias = np.dtype[Any]
+BOOL = np.dtype(bool)
+I32 = np.dtype(np.int32)
+I64 = np.dtype(np.int64)
+
+# Scalar operations: what they cost, in units of an addition of vectors. Semantics are those of the primitives
+# of the same name. Operands have one dtype, the result has it too, unless said otherwise below.
+OPS: dict[str, float] = {
+    **dict.fromkeys(("add", "sub", "mul", "neg", "abs", "max", "min", "and", "or", "xor", "not", "square"), 1),
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"), 1),  # result: bool
+    **dict.fromkeys(("select", "sign", "shl", "shr_arithmetic", "shr_logical"), 1),  # select(bool, a, b)
+    **dict.fromkeys(("convert", "bitcast"), 1),  # to the dtype of the result
+    **dict.fromkeys(("floor", "ceil", "trunc", "round", "round_even", "population_count", "clz"), 1),
+    **dict.fromkeys(("fma", "copy"), 1),
+    **dict.fromkeys(("div", "sqrt", "rsqrt"), 5),
+    **dict.fromkeys(("rem", "nextafter"), 10),
+    **dict.fromkeys(("exp", "exp2", "log", "log2", "logistic", "tanh", "sin", "cos", "cbrt"), 14),
+    **dict.fromkeys(("expm1", "log1p", "log10", "tan", "sinh", "cosh", "atan", "asin", "acos", "atan2"), 20),
+    **dict.fromkeys(("asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "pow", "lgamma", "digamma"), 30),
+    "mulhi": 2,  # the upper half of the product of two unsigned integers
+}
+COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"))
+# Operations that combine the values of a reduction; their accumulators start from an identity given by `Init`.
+COMBINERS = frozenset(("add", "mul", "max", "min", "and", "or", "xor"))
+
+_ids = itertools.count()
+
+
+class Buffer:
+    """Memory with a shape and a dtype, contiguous in C order.
+
+    kind: arg (read only), result, temp (in the arena, at `offset`), slot (a pointer that a loop moves from
+    one buffer to another), local (a temp that is private to one iteration of a parallel loop).
+    """
+
+    __slots__ = ("dtype", "id", "kind", "name", "offset", "shape")
+
+    def __init__(self, shape: Sequence[int], dtype: DType, kind: str, name: str = ""):
+        self.id = next(_ids)
+        self.shape = tuple(shape)
+        self.dtype = dtype
+        self.kind = kind
+        self.name = name
+        self.offset = -1
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """In elements."""
+        strides: list[int] = []
+        step = 1
+        for d in reversed(self.shape):
+            strides.append(step)
+            step *= d
+        return tuple(reversed(strides))
+
+    def linear(self, index: Sequence[Affine]) -> Affine:
+        """The offset of an element, in elements."""
+        total = Affine()
+        for i, s in zip(index, self.strides, strict=True):
+            total = total + i * s
+        return total
+
+    def __repr__(self) -> str:
+        return self.name or f"b{self.id}"
+
+
+class Expr:
+    """A scalar expression. `axes` are the axes and symbols that its value depends on."""
+
+    __slots__ = ("axes", "dtype")
+    dtype: DType
+    axes: frozenset[Axis | Symbol]
+
+
+class Const(Expr):
+    """A number."""
+
+    __slots__ = ("value",)
+    value: Any
+
+
+class Load(Expr):
+    """An element of a buffer, at an affine index."""
+
+    __slots__ = ("buffer", "index")
+    buffer: Buffer
+    index: tuple[Affine, ...]
+
+
+class Gather(Expr):
+    """An element of a buffer, at an index that is computed; always within bounds."""
+
+    __slots__ = ("buffer", "index")
+    buffer: Buffer
+    index: tuple[Expr, ...]
+
+
+class Index(Expr):
+    """The value of an affine form, as an integer."""
+
+    __slots__ = ("affine",)
+    affine: Affine
+
+
+class Op(Expr):
+    """A scalar operation of `OPS`."""
+
+    __slots__ = ("args", "name")
+    name: str
+    args: tuple[Expr, ...]
+
+
+# lo <= affine < hi
+Condition: TypeAlias = tuple[Affine, int, int]
+
+
+class Piecewise(Expr):
+    """The expression of the first case all of whose conditions hold. The last case has no conditions.
+
+    The other cases may load out of bounds, so a backend must not evaluate them unguarded.
+    """
+
+    __slots__ = ("cases",)
+    cases: tuple[tuple[tuple[Condition, ...], Expr], ...]
+
+
+class Acc(Expr):
+    """The value of an accumulator, or of a name bound by `Let`."""
+
+    __slots__ = ("name",)
+    name: str
+
+
+class Exprs:
+    """Makes expressions; equal ones are the same object. One factory for one compilation."""
+
+    def __init__(self) -> None:
+        self._table: dict[Any, Any] = {}
+
+    def const(self, value: Any, dtype: DType) -> Const:
+        scalar = np.asarray(value).astype(dtype)[()]
+        key = ("const", scalar.tobytes(), dtype)
+        node = self._table.get(key)
+        if node is None:
+            node = self._table[key] = Const()
+            node.value, node.dtype, node.axes = scalar, dtype, frozenset()
+        return node  # type: ignore[no-any-return]
+
+    def load(self, buffer: Buffer, index: Sequence[Affine]) -> Load:
+        key = (Load, buffer, tuple(index))
+        node = self._table.get(key)
+        if node is None:
+            assert len(key[2]) == len(buffer.shape), (buffer, index)
+            node = self._table[key] = Load()
+            node.buffer, node.index, node.dtype = buffer, key[2], buffer.dtype
+            node.axes = frozenset(t for i in key[2] for t, _ in i.terms)
+        return node  # type: ignore[no-any-return]
+
+    def gather(self, buffer: Buffer, index: Sequence[Expr]) -> Gather:
+        key = (Gather, buffer, tuple(index))
+        node = self._table.get(key)
+        if node is None:
+            node = self._table[key] = Gather()
+            node.buffer, node.index, node.dtype = buffer, key[2], buffer.dtype
+            node.axes = frozenset().union(*(i.axes for i in key[2]))
+        return node  # type: ignore[no-any-return]
+
+    def index(self, affine: Affine, dtype: DType = I64) -> Expr:
+        if affine.is_const:
+            return self.const(affine.const, dtype)
+        key = (Index, affine, dtype)
+        node = self._table.get(key)
+        if node is None:
+            node = self._table[key] = Index()
+            node.affine, node.dtype = affine, dtype
+            node.axes = frozenset(t for t, _ in affine.terms)
+        return node  # type: ignore[no-any-return]
+
+    def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Op:
+        if dtype is None:
+            dtype = BOOL if name in COMPARISONS else args[-1].dtype
+        key = (name, args, dtype)
+        node = self._table.get(key)
+        if node is None:
+            assert name in OPS, name
+            node = self._table[key] = Op()
+            node.name, node.args, node.dtype = name, args, dtype
+            node.axes = args[0].axes.union(*(a.axes for a in args[1:]))
+        return node  # type: ignore[no-any-return]
+
+    def piecewise(self, cases: Sequence[tuple[tuple[Condition, ...], Expr]]) -> Expr:
+        if not cases[0][0]:
+            return cases[0][1]
+        key = (Piecewise, tuple(cases))
+        node = self._table.get(key)
+        if node is None:
+            assert not cases[-1][0], "the last case needs no conditions"
+            node = self._table[key] = Piecewise()
+            node.cases, node.dtype = key[1], cases[0][1].dtype
+            node.axes = frozenset().union(*(e.axes for _, e in cases)) | {
+                t for conditions, _ in cases for a, _, _ in conditions for t, _ in a.terms
+            }
+        return node  # type: ignore[no-any-return]
+
+    def acc(self, name: str, dtype: DType, axes: frozenset[Axis | Symbol] = frozenset()) -> Acc:
+        key = (Acc, name)
+        node = self._table.get(key)
+        if node is None:
+            node = self._table[key] = Acc()
+            node.name, node.dtype, node.axes = name, dtype, axes
+        return node  # type: ignore[no-any-return]
+
+
+class Stmt:
+    """A statement. `source` is the user's line that it comes from, if there is one."""
+
+    __slots__ = ("source",)
+
+    def __init__(self) -> None:
+        self.source: Any = None
+
+
+class For(Stmt):
+    """Run `body` for lo <= axis < hi, in order unless `parallel`."""
+
+    __slots__ = ("axis", "body", "hi", "lo", "parallel")
+
+    def __init__(self, axis: Axis, lo: int, hi: int, body: list[Stmt], parallel: bool = False):
+        super().__init__()
+        self.axis, self.lo, self.hi, self.body, self.parallel = axis, lo, hi, body, parallel
+
+
+class Store(Stmt):
+    """buffer[index] = value. With `combine`, buffer[index] = combine(buffer[index], value)."""
+
+    __slots__ = ("buffer", "combine", "index", "value")
+
+    def __init__(
+        self, buffer: Buffer, index: Sequence[Affine | Expr], value: Expr, combine: str | None = None
+    ):
+        super().__init__()
+        self.buffer, self.index, self.value, self.combine = buffer, tuple(index), value, combine
+
+
+class Let(Stmt):
+    """name = value, for the rest of the body."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: Expr):
+        super().__init__()
+        self.name, self.value = name, value
+
+
+class Init(Stmt):
+    """Start an accumulator from the identity of its combiner."""
+
+    __slots__ = ("combine", "identity", "name")
+
+    def __init__(self, name: str, combine: str, identity: Const):
+        super().__init__()
+        self.name, self.combine, self.identity = name, combine, identity
+
+
+class Accumulate(Stmt):
+    """name = combine(name, value). The order of the combinations is free."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: Expr):
+        super().__init__()
+        self.name, self.value = name, value
+
+
+class Call(Stmt):
+    """A library routine.
+
+    host   `payload` is a Python callable that takes NumPy views of `inputs` and fills those of `outputs`
+    gemm   outputs[0] = inputs[0] @ inputs[1]; `payload` is a `Gemm`
+    copy   outputs[0] = inputs[0], of equal size
+    """
+
+    __slots__ = ("inputs", "name", "outputs", "payload")
+
+    def __init__(self, name: str, inputs: Sequence[Buffer], outputs: Sequence[Buffer], payload: Any = None):
+        super().__init__()
+        self.name, self.inputs, self.outputs, self.payload = name, tuple(inputs), tuple(outputs), payload
+
+
+class Gemm:
+    """C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n].
+
+    Offsets and strides are in elements; A and B need a unit stride in one of their two last axes; `offset` may
+    depend on axes of enclosing loops and on symbols.
+    """
+
+    __slots__ = ("a_offset", "a_strides", "b_offset", "b_strides", "batch", "c_offset", "c_strides", "k", "m", "n")
+
+    def __init__(
+        self,
+        batch: int,
+        m: int,
+        n: int,
+        k: int,
+        a: tuple[Affine, tuple[int, int, int]],
+        b: tuple[Affine, tuple[int, int, int]],
+        c: tuple[Affine, tuple[int, int, int]],
+    ):
+        self.batch, self.m, self.n, self.k = batch, m, n, k
+        self.a_offset, self.a_strides = a
+        self.b_offset, self.b_strides = b
+        self.c_offset, self.c_strides = c
+
+
+# Where a slot points after an iteration: to where another slot pointed, or into a buffer at an index
+# (leading coordinates; the rest of the buffer's shape is the slot's).
+Move: TypeAlias = "Buffer | tuple[Buffer, tuple[Affine, ...]]"
+
+
+class Loop(Stmt):
+    """A sequential loop: scan (`trips` is known) or while (`condition` is a statement list that sets `flag`).
+
+    `slots` are pointers. They start at `starts`, and after each iteration all of them move at once as
+    `moves` says. `axis` counts the iterations (down from trips - 1 if `reverse`).
+    """
+
+    __slots__ = ("axis", "body", "condition", "flag", "moves", "reverse", "slots", "starts", "trips")
+
+    def __init__(
+        self,
+        axis: Axis,
+        trips: int | None,
+        body: list[Stmt],
+        slots: Sequence[Buffer],
+        starts: Sequence[Buffer],
+        moves: Sequence[Move],
+        condition: list[Stmt] | None = None,
+        flag: Buffer | None = None,
+        reverse: bool = False,
+    ):
+        super().__init__()
+        self.axis, self.trips, self.body = axis, trips, body
+        self.slots, self.starts, self.moves = list(slots), list(starts), list(moves)
+        self.condition, self.flag, self.reverse = condition or [], flag, reverse
+
+
+class Branch(Stmt):
+    """Run the branch of number `selector` (an int32 scalar buffer, clamped to the branches)."""
+
+    __slots__ = ("branches", "selector")
+
+    def __init__(self, selector: Buffer, branches: list[list[Stmt]]):
+        super().__init__()
+        self.selector, self.branches = selector, branches
+
+
+class Program:
+    """What is compiled: `results` are computed from `args` with temporaries in an arena of `arena` bytes."""
+
+    __slots__ = ("arena", "args", "body", "name", "results", "temps")
+
+    def __init__(
+        self, name: str, args: list[Buffer], results: list[Buffer], temps: list[Buffer], body: list[Stmt]
+    ):
+        self.name, self.args, self.results, self.temps, self.body = name, args, results, temps, body
+        self.arena = 0
