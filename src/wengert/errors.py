@@ -175,3 +175,16 @@ class CompileError(RuntimeError):
     The message names the pass and the user's line. `with wengert.disable_jit():` runs the program without
     the compiler in the meantime.
     """
+
+
+class TypePromotionError(ValueError):
+    """Two dtypes have no common one that values go to without being asked.
+
+    Fails, because 8-bit floats mix with nothing but scalars::
+
+        jnp.ones(3, jnp.float8_e4m3fn) + jnp.ones(3, jnp.float32)
+
+    Mend it by converting one of the two::
+
+        jnp.ones(3, jnp.float8_e4m3fn).astype(jnp.float32) + jnp.ones(3, jnp.float32)
+    """
