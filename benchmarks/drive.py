@@ -1,0 +1,178 @@
+"""Measuring: both libraries in turn, round after round, and their results side by side."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from benchmarks import worker
+from benchmarks.rows import Row
+
+LIBRARIES = ("wengert", "jax")
+PATIENCE = 300.0
+"""Seconds after which an answer is given up."""
+FIRST_CALL_REPEATS = 5
+
+
+class Failed(Exception):
+    """A row could not be measured on one side; the message is one line."""
+
+
+@dataclass
+class Outcome:
+    """What came of a row: seconds of a call in each round, for each library, or what went wrong."""
+
+    row: Row
+    times: dict[str, list[float]] = field(default_factory=dict)
+    failed: str | None = None
+    differs: str | None = None
+
+    def best(self, library: str) -> float:
+        return min(self.times[library])
+
+    @property
+    def ratio(self) -> float:
+        """Wengert's time over JAX's, by the best rounds."""
+        return self.best("wengert") / self.best("jax")
+
+    @property
+    def middle_ratio(self) -> float:
+        """The same by the medians of the rounds."""
+        return median(self.times["wengert"]) / median(self.times["jax"])
+
+
+class Worker:
+    """A process with one library in it; a context manager, which ends it."""
+
+    def __init__(self, library: str, environment: dict[str, str]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.library = library
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=worker.serve, args=(other, library, environment), daemon=True)
+        self._process.start()
+        other.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._connection.close()
+        self._process.join(timeout=10)
+        if self._process.is_alive():
+            self._process.kill()
+
+    def ask(self, command: str, argument: Any = None) -> Any:
+        try:
+            self._connection.send((command, argument))
+            if not self._connection.poll(PATIENCE):
+                raise Failed(f"{self.library}: no answer within {PATIENCE:.0f} s")
+            status, value = self._connection.recv()
+        except (EOFError, ConnectionError):
+            self._process.join(timeout=10)
+            raise Failed(
+                f"{self.library}: the process died with exit code {self._process.exitcode}"
+            ) from None
+        if status == "error":
+            raise Failed(f"{self.library}: {value}")
+        return value
+
+
+@contextmanager
+def both_workers() -> Iterator[dict[str, Worker]]:
+    """A fresh process for each library, and an empty folder for compiled programs."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"WENGERT_COMPILATION_CACHE_DIR": folder}
+        with Worker("wengert", environment) as ours, Worker("jax", environment) as theirs:
+            yield {"wengert": ours, "jax": theirs}
+
+
+def measure(row: Row, rounds: int) -> Outcome:
+    """Time a row on both sides and compare the results; never raises for what the row does."""
+    outcome = Outcome(row, {library: [] for library in LIBRARIES})
+    ways: dict[str, Callable[[Outcome, int], None]] = {"first call": _first_calls, "start": _starts}
+    try:
+        ways.get(row.mode, _calls)(outcome, rounds)
+    except Failed as failure:
+        outcome.failed = str(failure)
+    return outcome
+
+
+def _in_turn(round_number: int) -> tuple[str, ...]:
+    """Which library goes first changes from round to round."""
+    return LIBRARIES if round_number % 2 == 0 else LIBRARIES[::-1]
+
+
+def _calls(outcome: Outcome, rounds: int) -> None:
+    with both_workers() as workers:
+        results = {}
+        for library, process in workers.items():
+            process.ask("prepare", outcome.row.name)
+            _, results[library] = process.ask("first_call")
+            process.ask("calibrate")
+        outcome.differs = difference(results["wengert"], results["jax"], outcome.row.tolerance)
+        for i in range(rounds):
+            for library in _in_turn(i):
+                outcome.times[library].append(workers[library].ask("time_of_a_call"))
+
+
+def _first_calls(outcome: Outcome, rounds: int) -> None:
+    """The first call in a fresh process less the shortest repeated call: what tracing and compiling take."""
+    for i in range(max(2, rounds // 3)):
+        with both_workers() as workers:
+            results = {}
+            for library in _in_turn(i):
+                process = workers[library]
+                process.ask("prepare", outcome.row.name)
+                first, results[library] = process.ask("first_call")
+                again = min(process.ask("first_call")[0] for _ in range(FIRST_CALL_REPEATS))
+                outcome.times[library].append(first - again)
+            outcome.differs = difference(results["wengert"], results["jax"], outcome.row.tolerance)
+
+
+def _starts(outcome: Outcome, rounds: int) -> None:
+    """A whole program in a fresh interpreter."""
+    printed = {}
+    for i in range(rounds):
+        for library in _in_turn(i):
+            command = [sys.executable, "-c", str(outcome.row.run).format(jax=library)]
+            start = time.perf_counter()
+            done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+            outcome.times[library].append(time.perf_counter() - start)
+            if done.returncode:
+                last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                raise Failed(f"{library}: {last_line}")
+            printed[library] = done.stdout
+    if printed["wengert"] != printed["jax"]:
+        outcome.differs = f"printed {printed['wengert']!r} and {printed['jax']!r}"
+
+
+def difference(ours: list[Any], theirs: list[Any], tolerance: float) -> str | None:
+    """What differs between two lists of arrays, in a line; None if they agree."""
+    if len(ours) != len(theirs):
+        return f"{len(ours)} results and {len(theirs)}"
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return f"result {i}: {a.dtype}{list(a.shape)} and {b.dtype}{list(b.shape)}"
+        exact = a.dtype.kind not in "fc"
+        scale = 0.0 if exact or not b.size else float(np.nanmax(np.abs(b)))
+        close = a == b if exact else np.isclose(a, b, rtol=0, atol=tolerance * scale, equal_nan=True)
+        if not close.all():
+            worst = float(np.max(np.abs(a.astype(np.complex128) - b)))
+            largest = float(np.max(np.abs(b)))
+            count = f"{int((~close).sum())} of {b.size} numbers differ"
+            return f"result {i}: {count}, by {worst:.2g} where the largest is {largest:.2g}"
+    return None

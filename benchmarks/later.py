@@ -1,0 +1,351 @@
+"""Rows whose aims are those of a later stage, when the compiler has seen to every kind of operation."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from benchmarks import small
+from benchmarks.limits import as_numpy, work
+from benchmarks.rows import Inputs, Row, enter, first_call_of, normal
+from benchmarks.rows import row as any_row
+
+MILLION = 1_000_000
+SQUARE = normal((1000, 1000))
+
+row = partial(any_row, later=True)
+
+
+def positive(shape: tuple[int, ...]) -> Inputs:
+    """Inputs: one array of numbers between 0.5 and 1.5."""
+    return lambda rng: ((rng.random(shape) + 0.5).astype(np.float32),)
+
+
+# -- short calls
+
+
+def sixty_leaves(rng: np.random.Generator) -> tuple[Any, ...]:
+    return ({f"layer {i}": {"w": rng.standard_normal(10).astype(np.float32)} for i in range(60)},)
+
+
+@row("jitted call with a tree of 60 leaves", sixty_leaves, 0.5, waits=False)
+def tree_plus_one(jax: Any, tree: Any) -> Any:
+    return jax.tree_util.tree_map(lambda leaf: leaf + 1, tree)
+
+
+enter(Row("eager selu on 10 numbers", "eager", small.selu, normal((10,)), 0.3, waits=False, later=True))
+
+
+# -- elementwise
+
+
+@row("exp on 1e6", normal((MILLION,)), 0.5, limit=work(8 * MILLION))
+def exp(jax: Any, x: Any) -> Any:
+    return jax.numpy.exp(x)
+
+
+@row("tanh on 1e6", normal((MILLION,)), 0.5, limit=work(8 * MILLION))
+def tanh(jax: Any, x: Any) -> Any:
+    return jax.numpy.tanh(x)
+
+
+@row("sin on 1e6", normal((MILLION,)), 0.1, limit=work(8 * MILLION))
+def sin(jax: Any, x: Any) -> Any:
+    return jax.numpy.sin(x)
+
+
+@row("transpose plus one, 1000x1000", SQUARE, 0.4, limit=work(8 * MILLION))
+def transpose(jax: Any, x: Any) -> Any:
+    return x.T + 1
+
+
+# -- reductions
+
+
+@row("sum of 1e6", normal((MILLION,)), 1, limit=work(4 * MILLION), tolerance=1e-4)
+@row("sum of 1000x1000", SQUARE, 1, limit=work(4 * MILLION), tolerance=1e-4)
+def total(jax: Any, x: Any) -> Any:
+    return jax.numpy.sum(x)
+
+
+@row("sum along axis 0, 1000x1000", SQUARE, 1, limit=work(4 * MILLION))
+def sum_columns(jax: Any, x: Any) -> Any:
+    return jax.numpy.sum(x, axis=0)
+
+
+@row("sum along axis 1, 1000x1000", SQUARE, 1, limit=work(4 * MILLION))
+def sum_rows(jax: Any, x: Any) -> Any:
+    return jax.numpy.sum(x, axis=1)
+
+
+@row("variance of rows, 1000x1000", SQUARE, 0.7, limit=work(4 * MILLION))
+def variance(jax: Any, x: Any) -> Any:
+    return jax.numpy.var(x, axis=1)
+
+
+@row("softmax of rows, 1000x1000", SQUARE, 0.7, limit=work(8 * MILLION))
+def softmax(jax: Any, x: Any) -> Any:
+    return jax.nn.softmax(x, axis=1)
+
+
+@row("layer norm of rows, 1000x1000", SQUARE, 0.7, limit=work(8 * MILLION))
+def layer_norm(jax: Any, x: Any) -> Any:
+    jnp = jax.numpy
+    centred = x - jnp.mean(x, axis=1, keepdims=True)
+    return centred / jnp.sqrt(jnp.mean(centred**2, axis=1, keepdims=True) + 1e-5)
+
+
+@row("cumsum along rows, 1000x1000", SQUARE, 0.15, limit=work(8 * MILLION), tolerance=1e-4)
+def cumsum(jax: Any, x: Any) -> Any:
+    return jax.numpy.cumsum(x, axis=1)
+
+
+# -- sorting and indexing
+
+
+@row(
+    "sort rows, 1000x1000", SQUARE, 0.05,
+    limit=as_numpy(np.sort, (1000, 1000)),
+)  # fmt: skip
+def sort(jax: Any, x: Any) -> Any:
+    return jax.numpy.sort(x, axis=1)
+
+
+@row(
+    "argsort of 1e5", normal((100_000,)), 0.15,
+    limit=as_numpy(np.argsort, (100_000,)),
+)  # fmt: skip
+def argsort(jax: Any, x: Any) -> Any:
+    return jax.numpy.argsort(x)
+
+
+def gathered(rng: np.random.Generator) -> tuple[Any, ...]:
+    return rng.standard_normal(MILLION).astype(np.float32), rng.integers(0, MILLION, 100_000, np.int32)
+
+
+@row("gather 1e5 of 1e6", gathered, 1)
+def gather(jax: Any, x: Any, indices: Any) -> Any:
+    return x[indices]
+
+
+def scattered(rng: np.random.Generator) -> tuple[Any, ...]:
+    return rng.standard_normal(100_000).astype(np.float32), rng.integers(0, 1000, 100_000, np.int32)
+
+
+@row("scatter-add 1e5 into 1000", scattered, 1, tolerance=1e-4)
+def scatter_add(jax: Any, updates: Any, indices: Any) -> Any:
+    return jax.numpy.zeros(1000).at[indices].add(updates)
+
+
+# -- matrices
+
+
+def product(jax: Any, a: Any, b: Any) -> Any:
+    return a @ b
+
+
+for n, aim in ((64, 0.7), (512, 1), (2048, 0.9)):
+    enter(
+        Row(
+            f"matmul {n}", "jit", product, normal((n, n), (n, n)), aim,
+            limit=work(12 * n * n, 2 * n**3), tolerance=1e-4, later=True,
+        )
+    )  # fmt: skip
+enter(
+    Row(
+        "matmul of 1000 pairs of 16x16", "jit", product, normal((1000, 16, 16), (1000, 16, 16)), 0.7,
+        limit=work(12 * 256_000, 2 * 1000 * 16**3), tolerance=1e-4, later=True,
+    )
+)  # fmt: skip
+
+
+def convolved(batch: int, inward: int, size: int, outward: int) -> Inputs:
+    return normal((batch, inward, size, size), (outward, inward, 3, 3))
+
+
+@row(
+    "convolution 3x3, 8x3x64x64 to 32", convolved(8, 3, 64, 32), 0.7, tolerance=1e-4,
+    limit=work(flops=2 * 8 * 32 * 64 * 64 * 3 * 9),
+)  # fmt: skip
+@row(
+    "convolution 3x3, 8x64x32x32 to 64", convolved(8, 64, 32, 64), 0.7, tolerance=1e-4,
+    limit=work(flops=2 * 8 * 64 * 32 * 32 * 64 * 9),
+)  # fmt: skip
+def convolution(jax: Any, images: Any, kernels: Any) -> Any:
+    return jax.lax.conv_general_dilated(images, kernels, (1, 1), "SAME")
+
+
+def systems(n: int) -> Inputs:
+    """A thousand well-conditioned matrices and right-hand sides."""
+
+    def inputs(rng: np.random.Generator) -> tuple[Any, ...]:
+        matrices = rng.standard_normal((1000, n, n)) + 2 * n * np.eye(n)
+        return matrices.astype(np.float32), rng.standard_normal((1000, n, 1)).astype(np.float32)
+
+    return inputs
+
+
+@row("solve 1000 systems of 3", systems(3), 0.4, tolerance=1e-4)
+@row("solve 1000 systems of 16", systems(16), 0.6, tolerance=1e-4)
+def solve(jax: Any, matrices: Any, right: Any) -> Any:
+    return jax.numpy.linalg.solve(matrices, right)
+
+
+@row("singular values of 300x300", normal((300, 300)), 1, tolerance=1e-4)
+def singular_values(jax: Any, a: Any) -> Any:
+    return jax.numpy.linalg.svd(a)[1]
+
+
+@row("fft2 of 512x512", normal((512, 512)), 1, tolerance=1e-4)
+def fft2(jax: Any, x: Any) -> Any:
+    return jax.numpy.fft.fft2(x)
+
+
+# -- random numbers: both draw the same bits
+
+
+@row("random normal, 1e6", lambda rng: (np.uint32(7),), 0.2, limit=work(4 * MILLION))
+def random_normal(jax: Any, seed: Any) -> Any:
+    return jax.random.normal(jax.random.key(seed), (MILLION,))
+
+
+@row("random uniform, 1e6", lambda rng: (np.uint32(7),), 0.15, limit=work(4 * MILLION))
+def random_uniform(jax: Any, seed: Any) -> Any:
+    return jax.random.uniform(jax.random.key(seed), (MILLION,))
+
+
+# -- loops
+
+
+@row("heat equation by roll, 512x512, 50 steps", normal((512, 512)), 0.2, tolerance=1e-4)
+def heat(jax: Any, u: Any) -> Any:
+    jnp = jax.numpy
+
+    def step(_: Any, u: Any) -> Any:
+        around = jnp.roll(u, 1, 0) + jnp.roll(u, -1, 0) + jnp.roll(u, 1, 1) + jnp.roll(u, -1, 1)
+        return u + 0.1 * (around - 4 * u)
+
+    return jax.lax.fori_loop(0, 50, step, u)
+
+
+def board(rng: np.random.Generator) -> tuple[Any, ...]:
+    return (rng.integers(0, 2, (512, 512), np.int32),)
+
+
+@row("game of life 512x512, 100 steps", board, 0.2)
+def life(jax: Any, cells: Any) -> Any:
+    jnp = jax.numpy
+
+    def step(_: Any, cells: Any) -> Any:
+        shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+        around = sum(jnp.roll(cells, shift, (0, 1)) for shift in shifts)
+        return ((around == 3) | ((cells == 1) & (around == 2))).astype(cells.dtype)
+
+    return jax.lax.fori_loop(0, 100, step, cells)
+
+
+# Chaotic: a hundred steps stay comparable, so the last of 1e4 is left out of the result and the mean is not.
+@row("scan of the Lorenz system, 1e4 steps", normal((3,)), 1, tolerance=0.2)
+def lorenz(jax: Any, state: Any) -> Any:
+    jnp = jax.numpy
+
+    def step(state: Any, _: Any) -> tuple[Any, Any]:
+        x, y, z = state
+        slope = jnp.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
+        return state + 0.005 * slope, state
+
+    _, states = jax.lax.scan(step, state, None, length=10_000)
+    return states[:100], jnp.mean(states[:, 2])
+
+
+@row("while loop, 1e5 integer steps", lambda rng: (np.int32(27),), 0.6)
+def integer_loop(jax: Any, start: Any) -> Any:
+    def condition(state: tuple[Any, Any]) -> Any:
+        return state[0] < 100_000
+
+    def body(state: tuple[Any, Any]) -> tuple[Any, Any]:
+        i, x = state
+        return i + 1, jax.numpy.where(x % 2 == 0, x // 2, (3 * x + 1) % 65_537)
+
+    return jax.lax.while_loop(condition, body, (0, start))
+
+
+# -- learning
+
+
+def network(rng: np.random.Generator) -> tuple[Any, ...]:
+    sizes = [784, 512, 512, 10]
+    layers = [
+        ((rng.standard_normal((a, b)) / np.sqrt(a)).astype(np.float32), np.zeros(b, np.float32))
+        for a, b in pairwise(sizes)
+    ]
+    labels = np.eye(10, dtype=np.float32)[rng.integers(0, 10, 128)]
+    return layers, rng.standard_normal((128, 784)).astype(np.float32), labels
+
+
+@row(
+    "training step of a network 784-512-512-10, batch 128", network, 0.8, tolerance=1e-4,
+    limit=work(flops=6 * 128 * (784 * 512 + 512 * 512 + 5120)),
+)  # fmt: skip
+def training_step(jax: Any, layers: Any, images: Any, labels: Any) -> Any:
+    jnp = jax.numpy
+
+    def loss(layers: Any) -> Any:
+        hidden = images
+        for w, b in layers[:-1]:
+            hidden = jax.nn.relu(hidden @ w + b)
+        w, b = layers[-1]
+        return -jnp.mean(jnp.sum(jax.nn.log_softmax(hidden @ w + b) * labels, axis=1))
+
+    gradients = jax.grad(loss)(layers)
+    return jax.tree_util.tree_map(lambda p, g: p - 0.1 * g, layers, gradients)
+
+
+def recurrent_inputs(rng: np.random.Generator) -> tuple[Any, ...]:
+    weights = [(rng.standard_normal((128, 128)) / 16).astype(np.float32) for _ in range(2)]
+    return weights, rng.standard_normal((200, 32, 128)).astype(np.float32)
+
+
+@row(
+    "recurrent network of 128, batch 32, 200 steps", recurrent_inputs, 0.8, tolerance=1e-3,
+    limit=work(flops=200 * 2 * 2 * 32 * 128**2),
+)  # fmt: skip
+def recurrent(jax: Any, weights: Any, xs: Any) -> Any:
+    jnp = jax.numpy
+    inward, again = weights
+
+    def step(state: Any, x: Any) -> tuple[Any, None]:
+        return jnp.tanh(x @ inward + state @ again), None
+
+    state, _ = jax.lax.scan(step, jnp.zeros((32, 128)), xs)
+    return jnp.mean(state**2)
+
+
+@row(
+    "gradient of that recurrent network", recurrent_inputs, 0.8, tolerance=1e-3,
+    limit=work(flops=3 * 200 * 2 * 2 * 32 * 128**2),
+)  # fmt: skip
+def recurrent_gradient(jax: Any, weights: Any, xs: Any) -> Any:
+    return jax.grad(lambda weights: recurrent(jax, weights, xs))(weights)
+
+
+@row("hessian of a function of 50 numbers", positive((50,)), 0.7, tolerance=1e-4)
+def hessian(jax: Any, x: Any) -> Any:
+    jnp = jax.numpy
+    return jax.hessian(lambda x: jnp.sum(jnp.sin(x[1:]) * x[:-1] ** 2) + jnp.prod(jnp.cos(x / 10)))(x)
+
+
+# -- compile time
+
+
+@row("300 sines in a row on 100 numbers", normal((100,)), 1)
+def sines(jax: Any, x: Any) -> Any:
+    for i in range(300):
+        x = jax.numpy.sin(x + i)
+    return x
+
+
+enter(first_call_of("300 sines in a row on 100 numbers", 0.3))

@@ -1,0 +1,10 @@
+"""The whole table. Importing a module of rows enters them."""
+
+from __future__ import annotations
+
+from benchmarks import later, small, wave
+from benchmarks.rows import TABLE
+
+MODULES = (small, wave, later)
+
+__all__ = ["MODULES", "TABLE"]
