@@ -54,7 +54,12 @@ class Primitive:
         for each operand how it is read (one word for all, a sequence, or a function of the params and the
         number of operands).
     scalar
-        for elementwise primitives the scalar operation of the loop IR; sets `pull`.
+        for elementwise primitives the scalar operation of the loop IR, which `pull` applies.
+    reducer(dtype) -> (combine, identity)
+        for reductions over `axes` (a parameter): the combining operation of the loop IR and the value to start
+        from, for operands of this dtype.
+    cost
+        of a `pull` without `scalar`: about how many vector additions one element costs.
     compiled
         an eager call compiles the operation instead of running `impl` (control flow).
     effects(**params) -> frozenset of effect names
@@ -67,6 +72,7 @@ class Primitive:
         "abstract_eval",
         "batch",
         "compiled",
+        "cost",
         "dce",
         "effects",
         "emit",
@@ -78,6 +84,7 @@ class Primitive:
         "multiple_results",
         "name",
         "pull",
+        "reducer",
         "scalar",
         "transpose",
     )
@@ -97,6 +104,8 @@ class Primitive:
         emit: Rule | None = None,
         access: Access | Sequence[Access] | Callable[..., Sequence[Access]] | None = None,
         scalar: str | None = None,
+        reducer: Callable[[Any], tuple[str, Any]] | None = None,
+        cost: float = 1.0,
         multiple_results: bool = False,
         compiled: bool = False,
         effects: Callable[..., frozenset[str]] | None = None,
@@ -114,6 +123,8 @@ class Primitive:
         self.pull = pull
         self.emit = emit
         self.scalar = scalar
+        self.reducer = reducer
+        self.cost = cost
         self.multiple_results = multiple_results
         self.compiled = compiled
         self.effects = effects
