@@ -1,0 +1,1 @@
+"""Programs that people can run at once: ``wengert demo NAME``."""

@@ -1,0 +1,1 @@
+"""Small libraries that show how to write larger ones, under the names of ``jax.example_libraries``."""
