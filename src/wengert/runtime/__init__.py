@@ -1,0 +1,1 @@
+"""What runs while a compiled program runs: calls, threads, memory, Ctrl-C."""

@@ -1,0 +1,170 @@
+"""Ctrl-C while a compiled program runs.
+
+Python handles a signal when its main thread runs bytecode; inside a long program it does not. So a program's
+sequential loops (scan, while) read a flag at every turn, which costs a load and a branch, and call a function only if
+the flag is set:
+
+    %flag = load atomic i32, ptr @wengert_interrupted monotonic, align 4
+    ; nonzero: %status = call i32 @wengert_interrupt_check()
+    ; nonzero: return %status from @program
+
+The flag does not mean that there was a signal, only that it is time to look. A watcher thread, which sleeps in native
+code and never holds the GIL, sets it every 20 ms or so while one program keeps the main thread. The check takes the GIL
+and lets Python run its signal handlers. Where a handler raises (KeyboardInterrupt, usually), the program returns
+`INTERRUPTED` and the call raises that very exception; where it returns, the program goes on. Other threads never run
+signal handlers, in Python as here: for them the check returns 0 at once.
+
+A single BLAS or LAPACK call, or one loop nest that is not sequential, runs to its end first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from typing import Any, Final
+
+from wengert.backends import cpu
+
+_IR: Final = """
+%timespec = type { i64, i64 }
+@wengert_interrupted = global i32 0, align 64
+@wengert_interrupt_running = global i64 0, align 64
+@wengert_interrupt_watching = global i32 0
+@wengert_interrupt_main = global i64 0
+@wengert_interrupt_start = global ptr null
+@runs = internal global i64 0
+@often = private constant %timespec { i64 0, i64 20000000 }
+@seldom = private constant %timespec { i64 0, i64 200000000 }
+declare i32 @nanosleep(ptr, ptr)
+declare i64 @PyThread_get_thread_ident()
+declare i32 @PyGILState_Ensure()
+declare void @PyGILState_Release(i32)
+declare i32 @PyErr_CheckSignals()
+
+define i32 @wengert_interrupt_check() {
+entry:
+  %thread = call i64 @PyThread_get_thread_ident()
+  %main = load i64, ptr @wengert_interrupt_main
+  %is_main = icmp eq i64 %thread, %main
+  br i1 %is_main, label %look, label %go_on
+look:
+  store atomic i32 0, ptr @wengert_interrupted monotonic, align 4
+  %gil = call i32 @PyGILState_Ensure()
+  %raised = call i32 @PyErr_CheckSignals()
+  call void @PyGILState_Release(i32 %gil)
+  %quiet = icmp eq i32 %raised, 0
+  %status = select i1 %quiet, i32 0, i32 2
+  ret i32 %status
+go_on:
+  ret i32 0
+}
+
+; Says that the main thread goes into a long program; gives what wengert_interrupt_leave takes, or -1 in other threads.
+define i64 @wengert_interrupt_enter() {
+entry:
+  %thread = call i64 @PyThread_get_thread_ident()
+  %main = load i64, ptr @wengert_interrupt_main
+  %is_main = icmp eq i64 %thread, %main
+  br i1 %is_main, label %watched, label %unwatched
+watched:
+  %before = load atomic i64, ptr @wengert_interrupt_running monotonic, align 8
+  %runs = load i64, ptr @runs
+  %count = add i64 %runs, 1
+  store i64 %count, ptr @runs
+  store atomic i64 %count, ptr @wengert_interrupt_running monotonic, align 8
+  %watching = load i32, ptr @wengert_interrupt_watching
+  %alone = icmp eq i32 %watching, 0
+  br i1 %alone, label %start, label %done
+start:
+  store i32 1, ptr @wengert_interrupt_watching
+  %hook = load ptr, ptr @wengert_interrupt_start
+  call void %hook()
+  br label %done
+done:
+  ret i64 %before
+unwatched:
+  ret i64 -1
+}
+
+define void @wengert_interrupt_leave(i64 %before) {
+entry:
+  %is_main = icmp sge i64 %before, 0
+  br i1 %is_main, label %watched, label %done
+watched:
+  store atomic i64 %before, ptr @wengert_interrupt_running monotonic, align 8
+  store atomic i32 0, ptr @wengert_interrupted monotonic, align 4
+  br label %done
+done:
+  ret void
+}
+
+; Sleeps and ticks for ever. A program that was running at the last tick already is long enough to be asked.
+define void @wengert_interrupt_watch() {
+entry:
+  br label %tick
+tick:
+  %last = phi i64 [ 0, %entry ], [ %run, %idle ], [ %run, %busy ], [ %run, %set ]
+  %still = phi i32 [ 0, %entry ], [ %stiller, %idle ], [ 0, %busy ], [ 0, %set ]
+  %long = icmp ugt i32 %still, 100
+  %period = select i1 %long, ptr @seldom, ptr @often
+  %slept = call i32 @nanosleep(ptr %period, ptr null)
+  %run = load atomic i64, ptr @wengert_interrupt_running monotonic, align 8
+  %stiller = add i32 %still, 1
+  %none = icmp eq i64 %run, 0
+  br i1 %none, label %idle, label %busy
+idle:
+  br label %tick
+busy:
+  %same = icmp eq i64 %run, %last
+  br i1 %same, label %set, label %tick
+set:
+  store atomic i32 1, ptr @wengert_interrupted monotonic, align 4
+  br label %tick
+}
+"""
+
+_code: cpu.LoadedCode | None = None
+_keep: list[Any] = []
+_lock = threading.Lock()
+
+
+def _start_watcher() -> None:
+    watch = ctypes.CFUNCTYPE(None)(_loaded().address("wengert_interrupt_watch"))
+    try:
+        threading.Thread(target=watch, name="wengert-interrupt", daemon=True).start()
+    except RuntimeError:
+        pass  # no thread can be started (the interpreter is ending): Ctrl-C waits for the program's end
+
+
+def _main_thread_is(ident: int | None) -> None:
+    ctypes.c_int64.from_address(_loaded().address("wengert_interrupt_main")).value = ident or 0
+
+
+def _after_fork() -> None:
+    if _code is not None:
+        ctypes.c_int32.from_address(_code.address("wengert_interrupt_watching")).value = 0
+        _main_thread_is(threading.get_ident())
+
+
+def _loaded() -> cpu.LoadedCode:
+    global _code
+    with _lock:
+        if _code is not None:
+            return _code
+        code = cpu.load(_IR)
+        # PYFUNCTYPE: the caller holds the GIL.
+        hook = ctypes.PYFUNCTYPE(None)(_start_watcher)
+        _keep.append(hook)
+        ctypes.c_void_p.from_address(code.address("wengert_interrupt_start")).value = ctypes.cast(hook, ctypes.c_void_p).value
+        _code = code
+    _main_thread_is(threading.main_thread().ident)
+    os.register_at_fork(after_in_child=_after_fork)
+    return code
+
+
+def _address(name: str) -> int:
+    return _loaded().address(name)
+
+
+cpu.add_provider("wengert_interrupt", _address)

@@ -1,0 +1,248 @@
+"""The border between Python and compiled programs: calls in, calls out.
+
+Calls in: `make_entry` turns the address of a program into a Python callable that takes raw addresses. One native
+routine serves all programs, so that a new program costs no further compilation: a `PyCFunction` whose `self` says
+which program to run. A call with two addresses takes about 50 ns.
+
+Calls out: what only Python can do (an FFT, a host callback) is registered by `register_host_call`; a program calls
+`@wengert_host_call(id, addresses)`. An exception in it makes the program return status `HOST_ERROR`, and
+`raise_pending` raises it again.
+
+A program is `i32 @program(ptr %args)`; `%args` points to an array of addresses. It returns 0, or another status.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from wengert.backends import cpu
+from wengert.runtime import interrupt as _interrupt  # noqa: F401  (provides wengert_interrupt_...)
+
+OK: Final = 0
+HOST_ERROR: Final = 1
+INTERRUPTED: Final = 2
+
+MAX_ARGS: Final = 1 << 16
+
+# Args: one address each. Anything but an integer is a TypeError, raised by CPython's own conversion.
+# PyBytes_AsString gives the record that make_entry packed: the program's address and its number of arguments.
+_ENTRY_IR: Final = """
+@wrong_count = private constant [48 x i8] c"the program takes %zd addresses, %zd were given\\00"
+@PyExc_TypeError = external global ptr
+@_Py_NoneStruct = external global i8
+declare ptr @PyBytes_AsString(ptr)
+declare ptr @PyLong_AsVoidPtr(ptr)
+declare ptr @PyLong_FromLong(i64)
+declare ptr @PyErr_Occurred()
+declare ptr @PyErr_Format(ptr, ptr, ...)
+declare void @Py_IncRef(ptr)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+declare i64 @wengert_interrupt_enter()
+declare void @wengert_interrupt_leave(i64)
+
+define internal i32 @convert(ptr %args, ptr %to, i64 %n) {
+entry:
+  %none = icmp eq i64 %n, 0
+  br i1 %none, label %good, label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %step ]
+  %from = getelementptr ptr, ptr %args, i64 %i
+  %object = load ptr, ptr %from
+  %address = call ptr @PyLong_AsVoidPtr(ptr %object)
+  %slot = getelementptr ptr, ptr %to, i64 %i
+  store ptr %address, ptr %slot
+  %null = icmp eq ptr %address, null
+  br i1 %null, label %doubt, label %step
+doubt:
+  %error = call ptr @PyErr_Occurred()
+  %failed = icmp ne ptr %error, null
+  br i1 %failed, label %bad, label %step
+step:
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, %n
+  br i1 %more, label %loop, label %good
+good:
+  ret i32 0
+bad:
+  ret i32 1
+}
+
+define internal ptr @result(i32 %status) {
+entry:
+  switch i32 %status, label %number [ i32 0, label %none
+                                      i32 2, label %interrupted ]
+none:
+  call void @Py_IncRef(ptr @_Py_NoneStruct)
+  ret ptr @_Py_NoneStruct
+interrupted:
+  %error = call ptr @PyErr_Occurred()
+  %raised = icmp ne ptr %error, null
+  br i1 %raised, label %raise, label %number
+raise:
+  ret ptr null
+number:
+  %wide = sext i32 %status to i64
+  %object = call ptr @PyLong_FromLong(i64 %wide)
+  ret ptr %object
+}
+
+define internal i32 @run_long(ptr %program, ptr %slots) {
+  %before = call i64 @wengert_interrupt_enter()
+  %thread = call ptr @PyEval_SaveThread()
+  %status = call i32 %program(ptr %slots)
+  call void @PyEval_RestoreThread(ptr %thread)
+  call void @wengert_interrupt_leave(i64 %before)
+  ret i32 %status
+}
+
+define internal i32 @run_short(ptr %program, ptr %slots) {
+  %status = call i32 %program(ptr %slots)
+  ret i32 %status
+}
+"""
+
+_ENTRY_BODY: Final = """
+define ptr @wengert_entry_KIND(ptr %self, ptr %args, i64 %nargs) {
+entry:
+  %record = call ptr @PyBytes_AsString(ptr %self)
+  %lost = icmp eq ptr %record, null
+  br i1 %lost, label %bad, label %found
+found:
+  %program = load ptr, ptr %record, align 1
+  %at = getelementptr i8, ptr %record, i64 8
+  %n = load i64, ptr %at, align 1
+  %fits = icmp eq i64 %n, %nargs
+  br i1 %fits, label %take, label %count
+count:
+  %type_error = load ptr, ptr @PyExc_TypeError
+  %x = call ptr (ptr, ptr, ...) @PyErr_Format(ptr %type_error, ptr @wrong_count, i64 %n, i64 %nargs)
+  br label %bad
+take:
+  %slots = alloca ptr, i64 %n, align 16
+  %failed = call i32 @convert(ptr %args, ptr %slots, i64 %n)
+  %good = icmp eq i32 %failed, 0
+  br i1 %good, label %run, label %bad
+run:
+  %status = call i32 @run_KIND(ptr %program, ptr %slots)
+  %object = call ptr @result(i32 %status)
+  ret ptr %object
+bad:
+  ret ptr null
+}
+"""
+
+
+class _MethodDef(ctypes.Structure):
+    """CPython's PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+_METH_FASTCALL: Final = 0x80
+
+_lock = threading.Lock()
+_entry_code: cpu.LoadedCode | None = None
+_definitions: list[_MethodDef] = []  # a PyCFunction points to its definition for as long as it lives
+_new_function: Any = None
+
+
+def _cpython_symbol(name: str) -> int | None:
+    try:
+        symbol = getattr(ctypes.pythonapi, name)
+    except AttributeError:
+        return None
+    return ctypes.cast(symbol, ctypes.c_void_p).value
+
+
+def _load_entry() -> None:
+    global _entry_code, _new_function
+    code = cpu.load(_ENTRY_IR + _ENTRY_BODY.replace("KIND", "short") + _ENTRY_BODY.replace("KIND", "long"))
+    for kind in (b"short", b"long"):
+        address = code.address(f"wengert_entry_{kind.decode()}")
+        _definitions.append(_MethodDef(b"program", address, _METH_FASTCALL, b"A compiled program; takes addresses."))
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    _new_function = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
+    _entry_code = code
+
+
+def make_entry(program_address: int, n_args: int, release_gil: bool) -> Callable[..., int | None]:
+    """A callable that runs the program at an address: give it `n_args` integers, the raw addresses of its arguments.
+
+    It returns None if the program returned 0, else the status, an int. It raises TypeError if the count is
+    wrong or an argument is no integer, and what a signal handler raised if the program was interrupted.
+    With `release_gil` other Python threads run meanwhile, and Ctrl-C is looked after; that costs about 60 ns.
+
+    The addresses are trusted: a wrong one makes the process crash. The program's memory must outlive the callable.
+    """
+    if not 0 <= n_args <= MAX_ARGS:
+        raise ValueError(f"a program takes up to {MAX_ARGS} addresses, got {n_args}")
+    with _lock:
+        if _entry_code is None:
+            _load_entry()
+    record = program_address.to_bytes(8, sys.byteorder) + n_args.to_bytes(8, sys.byteorder)
+    entry: Callable[..., int | None] = _new_function(ctypes.addressof(_definitions[release_gil]), record, None)
+    return entry
+
+
+# ---- calls from programs to Python
+
+_host_calls: dict[int, tuple[Callable[..., Any], int]] = {}
+_host_call_numbers = itertools.count(1)
+_pending: dict[int, BaseException] = {}
+_HostCall: Final = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p)
+
+
+def register_host_call(function: Callable[..., Any], n_addresses: int) -> int:
+    """Number a Python function that programs may call as `@wengert_host_call(i64 number, ptr addresses)`.
+
+    It is called as function(address, ...) with the `n_addresses` integers that `addresses` points to, in the thread
+    that runs the program, with the GIL. Its result is ignored; it reads and writes through the addresses.
+    """
+    number = next(_host_call_numbers)
+    _host_calls[number] = (function, n_addresses)
+    return number
+
+
+def release_host_call(number: int) -> None:
+    """Forget a function that `register_host_call` numbered, when no program calls it any more."""
+    _host_calls.pop(number, None)
+
+
+def _host_call(number: int, addresses: int | None) -> int:
+    try:
+        function, n = _host_calls[number]
+        function(*((ctypes.c_size_t * n).from_address(addresses or 0) if n else ()))
+    except BaseException as error:  # anything that got out here would be printed and lost
+        _pending[threading.get_ident()] = error
+        return HOST_ERROR
+    return OK
+
+
+_host_call_pointer: Final = _HostCall(_host_call)
+
+
+def raise_pending() -> None:
+    """Raise the exception that ended the program which this thread ran last, if a host call raised one."""
+    error = _pending.pop(threading.get_ident(), None)
+    if error is not None:
+        raise error
+
+
+def _host_call_address(name: str) -> int | None:
+    return ctypes.cast(_host_call_pointer, ctypes.c_void_p).value
+
+
+cpu.add_provider("Py", _cpython_symbol)
+cpu.add_provider("_Py", _cpython_symbol)
+cpu.add_provider("wengert_host_call", _host_call_address)
