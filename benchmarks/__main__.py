@@ -30,7 +30,7 @@ def arguments() -> argparse.Namespace:
         "--all", action="store_true", help="also the rows whose aims are those of a later stage"
     )
     parser.add_argument("--first-call", action="store_true", help="also the first call of every jitted row")
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="rounds of each row (default: 9)")
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="rounds of each row (15)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write all measured times to this file, too"
     )

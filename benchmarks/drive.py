@@ -131,12 +131,13 @@ def _calls(outcome: Outcome, rounds: int) -> None:
 
 def _first_calls(outcome: Outcome, rounds: int) -> None:
     """The first call in a fresh process less the shortest repeated call: what tracing and compiling take."""
-    for i in range(max(2, rounds // 3)):
+    for i in range(max(3, rounds // 4)):
         with both_workers() as workers:
             results = {}
+            for process in workers.values():
+                process.ask("prepare", outcome.row.name)
             for library in _in_turn(i):
                 process = workers[library]
-                process.ask("prepare", outcome.row.name)
                 first, results[library] = process.ask("first_call")
                 again = min(process.ask("first_call")[0] for _ in range(FIRST_CALL_REPEATS))
                 outcome.times[library].append(first - again)
@@ -168,11 +169,10 @@ def difference(ours: list[Any], theirs: list[Any], tolerance: float) -> str | No
         if a.shape != b.shape or a.dtype != b.dtype:
             return f"result {i}: {a.dtype}{list(a.shape)} and {b.dtype}{list(b.shape)}"
         exact = a.dtype.kind not in "fc"
-        scale = 0.0 if exact or not b.size else float(np.nanmax(np.abs(b)))
-        close = a == b if exact else np.isclose(a, b, rtol=0, atol=tolerance * scale, equal_nan=True)
+        largest = float(np.max(np.abs(b), where=np.isfinite(b), initial=0))
+        close = a == b if exact else np.isclose(a, b, rtol=0, atol=tolerance * largest, equal_nan=True)
         if not close.all():
-            worst = float(np.max(np.abs(a.astype(np.complex128) - b)))
-            largest = float(np.max(np.abs(b)))
+            worst = float(np.max(np.abs(a[~close].astype(np.complex128) - b[~close])))
             count = f"{int((~close).sum())} of {b.size} numbers differ"
             return f"result {i}: {count}, by {worst:.2g} where the largest is {largest:.2g}"
     return None

@@ -247,18 +247,18 @@ def life(jax: Any, cells: Any) -> Any:
     return jax.lax.fori_loop(0, 100, step, cells)
 
 
-# Chaotic: a hundred steps stay comparable, so the last of 1e4 is left out of the result and the mean is not.
-@row("scan of the Lorenz system, 1e4 steps", normal((3,)), 1, tolerance=0.2)
+# With rho = 14 the system comes to rest. With the usual 28 it is chaotic, and no two results would agree.
+@row("scan of the Lorenz system, 1e4 steps", normal((3,)), 1, tolerance=1e-4)
 def lorenz(jax: Any, state: Any) -> Any:
     jnp = jax.numpy
 
     def step(state: Any, _: Any) -> tuple[Any, Any]:
         x, y, z = state
-        slope = jnp.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z])
+        slope = jnp.stack([10 * (y - x), x * (14 - z) - y, x * y - 8 / 3 * z])
         return state + 0.005 * slope, state
 
     _, states = jax.lax.scan(step, state, None, length=10_000)
-    return states[:100], jnp.mean(states[:, 2])
+    return states
 
 
 @row("while loop, 1e5 integer steps", lambda rng: (np.int32(27),), 0.6)

@@ -85,9 +85,9 @@ def bandwidth(size: int) -> float:
 
 
 @cache
-def operations(dtype: str = "float32") -> float:
-    """Multiplications plus additions per second, in a product of two 1024 x 1024 matrices."""
-    a = np.ones((1024, 1024), dtype)
+def operations() -> float:
+    """Float32 multiplications plus additions per second, in a product of two 1024 x 1024 matrices."""
+    a = np.ones((1024, 1024), np.float32)
     out = np.empty_like(a)
     return 2 * 1024**3 / best_time(lambda: np.matmul(a, a, out=out), least=0.05)
 
@@ -100,15 +100,15 @@ def divisions() -> float:
     return _rate([partial(np.divide, a, a, out) for a, out in sets], count * cpus())
 
 
-def work(traffic: float = 0, flops: float = 0, divides: float = 0, dtype: str = "float32") -> Limit:
-    """The limit of work that must move `traffic` bytes and do `flops` operations and `divides` divisions."""
+def work(traffic: float = 0, flops: float = 0, divides: float = 0) -> Limit:
+    """The limit of float32 work: `traffic` bytes moved, `flops` operations and `divides` divisions."""
 
     def seconds() -> float:
         # A power of two, so that few sizes are measured; below 1 MiB the threads measured each other's start.
         size = 1 << int(np.clip(np.log2(max(traffic, 1)), 20, 28))
         return max(
             traffic / bandwidth(size) if traffic else 0.0,
-            flops / operations(dtype) if flops else 0.0,
+            flops / operations() if flops else 0.0,
             divides / divisions() if divides else 0.0,
         )
 
@@ -123,7 +123,7 @@ def as_numpy(run: Callable[[np.ndarray[Any, Any]], object], shape: tuple[int, ..
 def program(text: str) -> Limit:
     """A yardstick for start-up: the time of another program in a fresh interpreter."""
     command = [sys.executable, "-c", text]
-    return lambda: best_time(lambda: subprocess.run(command, check=True), rounds=5)
+    return lambda: best_time(lambda: subprocess.run(command, check=True, capture_output=True), rounds=5)
 
 
 def describe() -> str:
