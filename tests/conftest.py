@@ -15,7 +15,7 @@ os.environ.setdefault("WENGERT_ENABLE_CHECKS", "1")
 # Pictures are drawn into files, never onto a screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import wengert  # noqa: E402  it reads its flags from the environment, set above
+import wengert
 
 # Compiling a program takes longer than Hypothesis expects of an example.
 _COMPILING = [HealthCheck.too_slow, HealthCheck.data_too_large]
