@@ -96,6 +96,8 @@ class Affine:
     def __add__(self, other: int | Affine) -> Affine:
         if isinstance(other, int):
             return Affine(self.const + other, self.terms) if other else self
+        if not isinstance(other, Affine):
+            return NotImplemented
         if not other.terms:
             return self + other.const
         if not self.terms:
@@ -105,6 +107,8 @@ class Affine:
     __radd__ = __add__
 
     def __sub__(self, other: int | Affine) -> Affine:
+        if not isinstance(other, int | Affine):
+            return NotImplemented
         return self + (-other)
 
     def __rsub__(self, other: int) -> Affine:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler.affine import Affine, Axis, Symbol
+from wengert.compiler.affine import Affine, Axis, Symbol, Term
 
 DType: TypeAlias = np.dtype[Any]
 BOOL = np.dtype(bool)
@@ -40,6 +40,17 @@ OPS: dict[str, float] = {
 COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"))
 # Operations that combine the values of a reduction; their accumulators start from an identity given by `Init`.
 COMBINERS = frozenset(("add", "mul", "max", "min", "and", "or", "xor"))
+
+# Dtypes that loops compute with; operations on others run by host calls.
+_NATIVE = frozenset(
+    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+)
+
+
+def is_native(dtype: DType) -> bool:
+    """Whether loops compute with this dtype."""
+    return dtype.name in _NATIVE
+
 
 _ids = itertools.count()
 
@@ -80,7 +91,9 @@ class Buffer:
         return tuple(reversed(strides))
 
     def linear(self, index: Sequence[Affine]) -> Affine:
-        """The offset of an element, in elements."""
+        """The offset of an element, in elements; a single coordinate is an offset already."""
+        if len(index) == 1:
+            return index[0]
         total = Affine()
         for i, s in zip(index, self.strides, strict=True):
             total = total + i * s
@@ -88,6 +101,33 @@ class Buffer:
 
     def __repr__(self) -> str:
         return self.name or f"b{self.id}"
+
+
+class View:
+    """The part of a buffer at given leading coordinates, e.g. one slice of a stacked output."""
+
+    __slots__ = ("buffer", "prefix")
+
+    def __init__(self, buffer: Buffer, prefix: Sequence[Affine] = ()):
+        self.buffer = buffer
+        self.prefix = tuple(prefix)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.buffer.shape[len(self.prefix) :]
+
+    @property
+    def dtype(self) -> DType:
+        return self.buffer.dtype
+
+    @property
+    def offset(self) -> Affine:
+        """Where the view begins, in elements."""
+        rest = (Affine(),) * len(self.shape)
+        return self.buffer.linear((*self.prefix, *rest))
+
+    def __repr__(self) -> str:
+        return f"{self.buffer!r}[{', '.join(map(repr, self.prefix))}]" if self.prefix else repr(self.buffer)
 
 
 class Expr:
@@ -106,7 +146,8 @@ class Const(Expr):
 
 
 class Load(Expr):
-    """An element of a buffer, at an affine index."""
+    """An element of a buffer, at an affine index: one coordinate per axis of the buffer, or a single offset in
+    elements (of a buffer whose ndim isn't 1)."""
 
     __slots__ = ("buffer", "index")
     buffer: Buffer
@@ -176,7 +217,7 @@ class Exprs:
         key = (Load, buffer, tuple(index))
         node = self._table.get(key)
         if node is None:
-            assert len(key[2]) == len(buffer.shape), (buffer, index)
+            assert len(key[2]) in (len(buffer.shape), 1), (buffer, index)
             node = self._table[key] = Load()
             node.buffer, node.index, node.dtype = buffer, key[2], buffer.dtype
             node.axes = frozenset(t for i in key[2] for t, _ in i.terms)
@@ -257,7 +298,10 @@ class For(Stmt):
 
 
 class Store(Stmt):
-    """buffer[index] = value. With `combine`, buffer[index] = combine(buffer[index], value)."""
+    """buffer[index] = value. With `combine`, buffer[index] = combine(buffer[index], value).
+
+    The index is as in `Load`, or has integer expressions, which are within bounds.
+    """
 
     __slots__ = ("buffer", "combine", "index", "value")
 
@@ -266,6 +310,31 @@ class Store(Stmt):
     ):
         super().__init__()
         self.buffer, self.index, self.value, self.combine = buffer, tuple(index), value, combine
+
+
+class Nest(Stmt):
+    """A root, before its loops are made: store `value` at `index` for all values of `axes`.
+
+    With `reduce_axes`, what is stored is the combination of the values over these, started from `identity`.
+    """
+
+    __slots__ = ("axes", "box", "combine", "identity", "index", "reduce_axes", "value", "view")
+
+    def __init__(
+        self,
+        view: View,
+        index: Sequence[Affine],
+        axes: Sequence[Axis],
+        value: Expr,
+        reduce_axes: Sequence[Axis] = (),
+        combine: str = "",
+        identity: Const | None = None,
+    ):
+        super().__init__()
+        self.view, self.index, self.value = view, tuple(index), value
+        self.axes, self.reduce_axes = list(axes), list(reduce_axes)
+        self.combine, self.identity = combine, identity
+        self.box: dict[Term, tuple[int, int]] = {a: (0, a.size) for a in (*axes, *reduce_axes)}
 
 
 class Let(Stmt):
@@ -299,16 +368,16 @@ class Accumulate(Stmt):
 
 
 class Call(Stmt):
-    """A library routine.
+    """A library routine, on views of buffers.
 
-    host   `payload` is a Python callable that takes NumPy views of `inputs` and fills those of `outputs`
+    host   `payload` is a Python callable that takes NumPy arrays of `inputs` and fills those of `outputs`
     gemm   outputs[0] = inputs[0] @ inputs[1]; `payload` is a `Gemm`
     copy   outputs[0] = inputs[0], of equal size
     """
 
     __slots__ = ("inputs", "name", "outputs", "payload")
 
-    def __init__(self, name: str, inputs: Sequence[Buffer], outputs: Sequence[Buffer], payload: Any = None):
+    def __init__(self, name: str, inputs: Sequence[View], outputs: Sequence[View], payload: Any = None):
         super().__init__()
         self.name, self.inputs, self.outputs, self.payload = name, tuple(inputs), tuple(outputs), payload
 
@@ -316,11 +385,11 @@ class Call(Stmt):
 class Gemm:
     """C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n].
 
-    Offsets and strides are in elements; A and B need a unit stride in one of their two last axes; `offset` may
-    depend on axes of enclosing loops and on symbols.
+    Strides are in elements, counted from the start of the views; A and B have a unit stride in one of their
+    two last axes, C in its last.
     """
 
-    __slots__ = ("a_offset", "a_strides", "b_offset", "b_strides", "batch", "c_offset", "c_strides", "k", "m", "n")
+    __slots__ = ("a_strides", "b_strides", "batch", "c_strides", "k", "m", "n")
 
     def __init__(
         self,
@@ -328,26 +397,20 @@ class Gemm:
         m: int,
         n: int,
         k: int,
-        a: tuple[Affine, tuple[int, int, int]],
-        b: tuple[Affine, tuple[int, int, int]],
-        c: tuple[Affine, tuple[int, int, int]],
+        a_strides: tuple[int, int, int],
+        b_strides: tuple[int, int, int],
+        c_strides: tuple[int, int, int],
     ):
         self.batch, self.m, self.n, self.k = batch, m, n, k
-        self.a_offset, self.a_strides = a
-        self.b_offset, self.b_strides = b
-        self.c_offset, self.c_strides = c
-
-
-# Where a slot points after an iteration: to where another slot pointed, or into a buffer at an index
-# (leading coordinates; the rest of the buffer's shape is the slot's).
-Move: TypeAlias = "Buffer | tuple[Buffer, tuple[Affine, ...]]"
+        self.a_strides, self.b_strides, self.c_strides = a_strides, b_strides, c_strides
 
 
 class Loop(Stmt):
     """A sequential loop: scan (`trips` is known) or while (`condition` is a statement list that sets `flag`).
 
-    `slots` are pointers. They start at `starts`, and after each iteration all of them move at once as
-    `moves` says. `axis` counts the iterations (down from trips - 1 if `reverse`).
+    `slots` are pointers (buffers of kind "slot"), valid in the body and after the loop. They start at `starts`,
+    and after each iteration all of them move at once to where `moves` points (a slot in `moves` stands for
+    where it pointed during the iteration). `axis` counts the iterations (down from trips - 1 if `reverse`).
     """
 
     __slots__ = ("axis", "body", "condition", "flag", "moves", "reverse", "slots", "starts", "trips")
@@ -358,8 +421,8 @@ class Loop(Stmt):
         trips: int | None,
         body: list[Stmt],
         slots: Sequence[Buffer],
-        starts: Sequence[Buffer],
-        moves: Sequence[Move],
+        starts: Sequence[View],
+        moves: Sequence[View],
         condition: list[Stmt] | None = None,
         flag: Buffer | None = None,
         reverse: bool = False,
@@ -371,11 +434,11 @@ class Loop(Stmt):
 
 
 class Branch(Stmt):
-    """Run the branch of number `selector` (an int32 scalar buffer, clamped to the branches)."""
+    """Run the branch of number `selector` (an int32 scalar, clamped to the branches)."""
 
     __slots__ = ("branches", "selector")
 
-    def __init__(self, selector: Buffer, branches: list[list[Stmt]]):
+    def __init__(self, selector: View, branches: list[list[Stmt]]):
         super().__init__()
         self.selector, self.branches = selector, branches
 

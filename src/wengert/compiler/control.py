@@ -1,0 +1,152 @@
+"""Lowering of scan, while and cond: their bodies become blocks, their carries pointers that move.
+
+The values that an iteration computes are written to spare memory, and then all pointers move at once, so that no
+carry is ever copied. A carry that is also an output of the scan is only a pointer into that output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from wengert.compiler.affine import Affine, Axis
+from wengert.compiler.loops import BOOL, Branch, Buffer, Call, Loop, View
+from wengert.core.jaxpr import Atom, ClosedJaxpr, Var
+
+if TYPE_CHECKING:
+    from wengert.compiler.lower import Block
+
+_MANY = 2**62  # the bound of the iteration count of a while loop
+
+
+class _Carries:
+    """The pointers of a loop: one for each carry, and one spare for each that the body computes anew."""
+
+    def __init__(self, block: Block, invars: Sequence[Var], inits: Sequence[View]):
+        self.block = block
+        self.invars = invars
+        self.inits = inits
+        self.slots = [Buffer(v.aval.shape, v.aval.dtype, "slot", f"c{n}") for n, v in enumerate(invars)]
+        self.spares: list[Buffer] = []
+        self.moves: list[View] = []
+        self.starts: list[View] = []
+
+    def views(self) -> list[View]:
+        return [View(s) for s in self.slots]
+
+    def close(self, outs: Sequence[Atom], elsewhere: dict[Var, View]) -> list[View | None]:
+        """Decide where each pointer moves after an iteration.
+
+        `elsewhere` says which results of the body are in memory anyway. Returns, for each carry, where the
+        body has to store its new value, or None.
+        """
+        slot_of = dict(zip(self.invars, range(len(self.slots)), strict=True))
+        successor: dict[int, int] = {}
+        fresh: dict[int, Buffer] = {}
+        targets: list[View | None] = []
+        for k, atom in enumerate(outs):
+            target = None
+            if isinstance(atom, Var) and atom in slot_of and slot_of[atom] not in successor:
+                successor[slot_of[atom]] = k
+                self.moves.append(View(self.slots[slot_of[atom]]))
+            elif isinstance(atom, Var) and atom in elsewhere:
+                self.moves.append(elsewhere[atom])
+            else:
+                fresh[k] = Buffer(self.slots[k].shape, self.slots[k].dtype, "slot", f"n{k}")
+                target = View(fresh[k])
+                self.moves.append(target)
+            targets.append(target)
+        owned: set[int] = set()
+        for k, spare in fresh.items():
+            # the memory goes from the spare to carry k, to the carries that take it over, and back
+            last = k
+            owned.add(last)
+            while last in successor:
+                last = successor[last]
+                owned.add(last)
+            self.spares.append(spare)
+            self.moves.append(View(self.slots[last]))
+        self.starts = [self._own(k) if k in owned else self.inits[k] for k in range(len(self.slots))]
+        self.starts += [View(self.block.shared.temp(s.shape, s.dtype)) for s in self.spares]
+        return targets
+
+    def _own(self, k: int) -> View:
+        """The initial value in memory that the loop may write to."""
+        init = self.inits[k]
+        copy = View(self.block.shared.temp(init.shape, init.dtype))
+        self.block.stmts.append(Call("copy", [init], [copy]))
+        return copy
+
+
+def lower_scan(
+    block: Block,
+    outs: Sequence[View],
+    operands: Sequence[View],
+    *,
+    jaxpr: ClosedJaxpr,
+    length: int,
+    reverse: bool,
+    num_consts: int,
+    num_carry: int,
+    **_: Any,
+) -> list[View]:
+    """Append the loop of a scan; returns where its results are."""
+    inner = jaxpr.jaxpr
+    axis = Axis(length, "t")
+    now = Affine.of(axis)
+    first_x = num_consts + num_carry
+    env = dict(zip(inner.invars, operands, strict=True))
+    elsewhere: dict[Var, View] = {v: env[v] for v in inner.invars[:num_consts]}
+    for v, x in zip(inner.invars[first_x:], operands[first_x:], strict=True):
+        env[v] = elsewhere[v] = View(x.buffer, (*x.prefix, now))
+    carries = _Carries(block, inner.invars[num_consts:first_x], operands[num_consts:first_x])
+    env.update(zip(carries.invars, carries.views(), strict=True))
+    stacked = [View(o.buffer, (*o.prefix, now)) for o in outs[num_carry:]]
+    for atom, view in zip(inner.outvars[num_carry:], stacked, strict=True):
+        if isinstance(atom, Var) and atom not in env:
+            elsewhere.setdefault(atom, view)
+    targets = carries.close(inner.outvars[:num_carry], elsewhere)
+    body = block.child(inner, env, axis).lower([*targets, *stacked])
+    slots = [*carries.slots, *carries.spares]
+    block.stmts.append(Loop(axis, length, body, slots, carries.starts, carries.moves, reverse=reverse))
+    return [*carries.views(), *outs[num_carry:]]
+
+
+def lower_while(
+    block: Block,
+    outs: Sequence[View],
+    operands: Sequence[View],
+    *,
+    cond_jaxpr: ClosedJaxpr,
+    cond_nconsts: int,
+    body_jaxpr: ClosedJaxpr,
+    body_nconsts: int,
+    **_: Any,
+) -> list[View]:
+    """Append a while loop; returns where its results are."""
+    cond, body = cond_jaxpr.jaxpr, body_jaxpr.jaxpr
+    axis = Axis(_MANY, "n")
+    first = cond_nconsts + body_nconsts
+    carries = _Carries(block, body.invars[body_nconsts:], operands[first:])
+    env = dict(zip(body.invars, [*operands[cond_nconsts:first], *carries.views()], strict=True))
+    elsewhere = {v: env[v] for v in body.invars[:body_nconsts]}
+    targets = carries.close(body.outvars, elsewhere)
+    flag = block.shared.temp((), BOOL, "flag")
+    cond_env = dict(zip(cond.invars, [*operands[:cond_nconsts], *carries.views()], strict=True))
+    condition = block.child(cond, cond_env, axis).lower([View(flag)])
+    stmts = block.child(body, env, axis).lower(targets)
+    slots = [*carries.slots, *carries.spares]
+    block.stmts.append(Loop(axis, None, stmts, slots, carries.starts, carries.moves, condition, flag))
+    return carries.views()
+
+
+def lower_cond(
+    block: Block, outs: Sequence[View], operands: Sequence[View], *, branches: Sequence[ClosedJaxpr], **_: Any
+) -> list[View]:
+    """Append a branch; returns where its results are."""
+    bodies = []
+    for branch in branches:
+        env = dict(zip(branch.jaxpr.invars, operands[1:], strict=True))
+        bodies.append(block.child(branch.jaxpr, env).lower(list(outs)))
+    block.stmts.append(Branch(operands[0], bodies))
+    return list(outs)

@@ -1,0 +1,471 @@
+"""A jaxpr to nests: from each root, pull the value at an index.
+
+Broadcasts, transposes, slices, reversals, padding and concatenation become index arithmetic and `Piecewise`
+expressions; nothing is copied for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from wengert.compiler import control
+from wengert.compiler.affine import Affine, Axis, Symbol, Term
+from wengert.compiler.loops import (
+    I64,
+    Buffer,
+    Call,
+    Const,
+    DType,
+    Expr,
+    Exprs,
+    Load,
+    Nest,
+    Stmt,
+    View,
+    is_native,
+)
+from wengert.compiler.plan import is_loop_code, plan
+from wengert.core.avals import ShapedArray
+from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
+
+
+class SplitAxis(Exception):
+    """An index is not affine in `axis`, but would be if the axis were split into (size // inner, inner)."""
+
+    def __init__(self, axis: Axis, inner: int):
+        super().__init__(axis, inner)
+        self.axis = axis
+        self.inner = inner
+
+
+class Dynamic:
+    """A coordinate that is computed: an integer expression whose value is in [lo, hi)."""
+
+    __slots__ = ("block", "expr", "hi", "lo")
+
+    def __init__(self, block: Block, expr: Expr, lo: int, hi: int):
+        self.block, self.expr, self.lo, self.hi = block, expr, lo, hi
+
+    def __add__(self, other: Coordinate | int) -> Dynamic:
+        a, lo, hi = self.block.parts(other)
+        return Dynamic(self.block, self.block.exprs.op("add", self.expr, a), self.lo + lo, self.hi + hi - 1)
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: int) -> Dynamic:
+        expr = self.block.exprs.op("mul", self.expr, self.block.exprs.const(factor, I64))
+        ends = (self.lo * factor, (self.hi - 1) * factor)
+        return Dynamic(self.block, expr, min(ends), max(ends) + 1)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Dynamic:
+        return self * -1
+
+    def __sub__(self, other: Coordinate | int) -> Dynamic:
+        return self + (-other)
+
+    def __rsub__(self, other: Coordinate | int) -> Dynamic:
+        return -self + other
+
+
+Coordinate: TypeAlias = Affine | Dynamic
+# A condition of `Block.piecewise`: lo <= coordinate < hi.
+Range: TypeAlias = tuple[Coordinate, int, int]
+
+
+class Operand:
+    """What a `pull` or `emit` rule sees of an operand."""
+
+    __slots__ = ("atom", "aval", "block")
+
+    def __init__(self, block: Block, atom: Atom):
+        self.block = block
+        self.atom = atom
+        self.aval: ShapedArray = atom.aval
+
+    def at(self, index: Sequence[Coordinate]) -> Expr:
+        """The value at an index with one coordinate per axis."""
+        return self.block.value_at(self.atom, tuple(index))
+
+    def at_offset(self, offset: Coordinate) -> Expr | None:
+        """The value at an offset into the operand in C order, if the operand is stored; else None."""
+        view = self.block.env.get(self.atom) if isinstance(self.atom, Var) else None
+        if view is None or not isinstance(offset, Affine) or not view.shape:
+            return None
+        return self.block.exprs.load(view.buffer, (view.offset + offset,))
+
+    def view(self) -> View:
+        """Where the operand is stored; for operands with access "stored"."""
+        return self.block.stored(self.atom)
+
+
+class Shared:
+    """What all blocks of a program share."""
+
+    def __init__(self) -> None:
+        self.exprs = Exprs()
+        self.temps: list[Buffer] = []
+        self.symbols: dict[Expr, Symbol] = {}
+
+    def temp(self, shape: Sequence[int], dtype: DType, name: str = "") -> Buffer:
+        buffer = Buffer(shape, dtype, "temp", name or f"t{len(self.temps)}")
+        self.temps.append(buffer)
+        return buffer
+
+
+class Block:
+    """Lowers one jaxpr to a list of statements. Rules of primitives get it as `ctx`."""
+
+    def __init__(self, shared: Shared, jaxpr: Jaxpr, env: dict[Var, View], outer: frozenset[Term] = frozenset()):
+        self.shared = shared
+        self.exprs = shared.exprs
+        self.jaxpr = jaxpr
+        self.env = env
+        self.outer = outer  # axes of the sequential loops around the block
+        self.stmts: list[Stmt] = []
+        self.output = 0
+        self.eqn: Eqn | None = None
+        self._producer: dict[Var, tuple[Eqn, int]] = {}
+        self._memo: dict[tuple[Var, tuple[Coordinate, ...]], Expr] = {}
+        self._axes: dict[tuple[int, int], Axis] = {}
+        self._loop_code: set[int] = set()
+
+    # ---------------------------------------------------------------- the driver
+
+    def lower(self, targets: Sequence[View | None]) -> list[Stmt]:
+        """The statements that compute the results into `targets` (None: not wanted there)."""
+        roots = plan(self.jaxpr)
+        place: dict[Var, View] = {}
+        for atom, target in zip(self.jaxpr.outvars, targets, strict=True):
+            if isinstance(atom, Var) and atom not in self.env and target is not None:
+                place.setdefault(atom, target)
+        for eqn in self.jaxpr.eqns:
+            self._lower_eqn(eqn, roots, place)
+        for atom, target in zip(self.jaxpr.outvars, targets, strict=True):
+            if target is not None and not (isinstance(atom, Var) and place.get(atom) is target):
+                self.store(atom, target)
+        return self.stmts
+
+    def _lower_eqn(self, eqn: Eqn, roots: set[Var], place: dict[Var, View]) -> None:
+        loop_code = is_loop_code(eqn)
+        first = len(self.stmts)
+        if loop_code and eqn.primitive.pull is not None:
+            for n, v in enumerate(eqn.outvars):
+                self._producer[v] = (eqn, n)
+            for v in eqn.outvars:
+                if v in roots:
+                    view = place.get(v) or self._temp(v)
+                    self.store(v, view)
+                    self.env[v] = view
+        else:
+            wanted = [place.get(v) or self._temp(v) for v in eqn.outvars]
+            for v, view, target in zip(eqn.outvars, self._emit(eqn, wanted, loop_code), wanted, strict=True):
+                self.env[v] = view
+                if view is not target and v in place:
+                    self.store(v, target)
+        for stmt in self.stmts[first:]:
+            if stmt.source is None:
+                stmt.source = eqn.source
+
+    def _emit(self, eqn: Eqn, wanted: list[View], loop_code: bool) -> Sequence[View]:
+        """Append what computes an equation that isn't pulled; returns where its results are."""
+        operands = [Operand(self, a) for a in eqn.invars]
+        if loop_code:
+            self.reduce(wanted[0], operands[0], eqn)
+            return wanted
+        found: Sequence[View] | None = None
+        if eqn.primitive.emit is not None:
+            found = eqn.primitive.emit(self, wanted, *operands, **eqn.params)
+        if found is None:
+            self.host_call(eqn, wanted)
+            return wanted
+        return found
+
+    def _temp(self, v: Var) -> View:
+        return View(self.shared.temp(v.aval.shape, v.aval.dtype))
+
+    def store(self, atom: Atom, view: View) -> None:
+        """Append the nest that stores a value in `view`."""
+        if not is_native(atom.aval.dtype):
+            self.stmts.append(Call("copy", [self.stored(atom)], [view]))
+            return
+        axes, index = self.domain(atom.aval.shape)
+        while True:
+            try:
+                value = self.value_at(atom, tuple(index))
+                break
+            except SplitAxis as split:
+                axes, index = _split(axes, index, split)
+        self.stmts.append(Nest(view, (*view.prefix, *index), axes, value))
+
+    def domain(self, shape: Sequence[int]) -> tuple[list[Axis], list[Affine]]:
+        """Loop axes for a shape, the same for each shape, and the index that they make; none for sizes of 1."""
+        axes: list[Axis] = []
+        index: list[Affine] = []
+        for n, size in enumerate(shape):
+            if size == 1:
+                index.append(Affine())
+                continue
+            axis = self._axes.get((n, size))
+            if axis is None:
+                axis = self._axes[(n, size)] = Axis(size, f"{'ijklmn'[n] if n < 6 else f'i{n}'}")
+            axes.append(axis)
+            index.append(Affine.of(axis))
+        return axes, index
+
+    def reduce(self, view: View, operand: Operand, eqn: Eqn) -> None:
+        """Append the nest of a reduction over the axes given by the parameter `axes`."""
+        assert eqn.primitive.reducer is not None
+        combine, start = eqn.primitive.reducer(operand.aval.dtype)
+        reduced = {a % operand.aval.ndim for a in eqn.params["axes"]} if operand.aval.ndim else set()
+        axes, index = self.domain(operand.aval.shape)
+        kept = [i for n, i in enumerate(index) if n not in reduced]
+        identity = self.exprs.const(start, view.dtype)
+        while True:
+            try:
+                value = operand.at(index)
+                break
+            except SplitAxis as split:
+                axes, index = _split(axes, index, split)
+                kept = [i for n, i in enumerate(index) if n not in reduced]
+        inner = {t for n in reduced for t, _ in index[n].terms}
+        self.stmts.append(
+            Nest(
+                view,
+                (*view.prefix, *kept),
+                [a for a in axes if a not in inner],
+                value,
+                [a for a in axes if a in inner],
+                combine,
+                identity,
+            )
+        )
+
+    def contract(
+        self, view: View, axes: Sequence[Axis], index: Sequence[Affine], inner: Sequence[Axis], value: Expr
+    ) -> None:
+        """Append a nest that stores the sum of `value` over the axes `inner`."""
+        zero = self.exprs.const(0, view.dtype)
+        self.stmts.append(Nest(view, (*view.prefix, *index), axes, value, inner, "add", zero))
+
+    def host_call(self, eqn: Eqn, views: Sequence[View]) -> None:
+        """Append a call of the primitive's `impl`."""
+        inputs = [self.stored(a) for a in eqn.invars]
+        self.stmts.append(Call("host", inputs, list(views), HostImpl(eqn)))
+
+    def stored(self, atom: Atom) -> View:
+        """Where a value is stored; constants and values that were not planned to be are stored now."""
+        if isinstance(atom, Var) and atom in self.env:
+            return self.env[atom]
+        view = View(self.shared.temp(atom.aval.shape, atom.aval.dtype))
+        self.store(atom, view)
+        if isinstance(atom, Var):
+            self.env[atom] = view
+        return view
+
+    def child(self, jaxpr: Jaxpr, env: dict[Var, View], *axes: Axis) -> Block:
+        """A block for the body of a loop over `axes`, or of a branch."""
+        return Block(self.shared, jaxpr, env, self.outer | set(axes))
+
+    def scan(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
+        """Append a scan; for the `emit` rule of the primitive."""
+        return control.lower_scan(self, outs, [o.view() for o in operands], **params)
+
+    def while_loop(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
+        """Append a while loop; for the `emit` rule of the primitive."""
+        return control.lower_while(self, outs, [o.view() for o in operands], **params)
+
+    def cond(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
+        """Append a branch; for the `emit` rule of the primitive."""
+        return control.lower_cond(self, outs, [o.view() for o in operands], **params)
+
+    # ---------------------------------------------------------------- what rules use
+
+    def value_at(self, atom: Atom, index: tuple[Coordinate, ...]) -> Expr:
+        """The value of a variable or literal at an index."""
+        if isinstance(atom, Literal):
+            return self.exprs.const(atom.val, atom.aval.dtype)
+        view = self.env.get(atom)
+        if view is not None:
+            return self._load(view, index)
+        key = (atom, index)
+        found = self._memo.get(key)
+        if found is None:
+            eqn, n = self._producer[atom]
+            assert eqn.primitive.pull is not None
+            saved, self.output = self.output, n
+            found = eqn.primitive.pull(self, index, *(Operand(self, a) for a in eqn.invars), **eqn.params)
+            self.output = saved
+            self._memo[key] = found
+        return found
+
+    def _load(self, view: View, index: tuple[Coordinate, ...]) -> Expr:
+        if all(isinstance(i, Affine) for i in index):
+            return self.exprs.load(view.buffer, (*view.prefix, *index))  # type: ignore[arg-type]
+        coordinates = [self.index(p) for p in view.prefix]
+        for i, size in zip(index, view.shape, strict=True):
+            coordinates.append(self._within(i, size))
+        return self.exprs.gather(view.buffer, coordinates)
+
+    def _within(self, coordinate: Coordinate, size: int) -> Expr:
+        """The coordinate as an expression; a computed one is clamped unless it is known to be in bounds."""
+        if isinstance(coordinate, Affine):
+            lo, last = coordinate.bounds({})
+            hi = last + 1
+            expr = self.exprs.index(coordinate)
+        else:
+            lo, hi, expr = coordinate.lo, coordinate.hi, coordinate.expr
+        if lo < 0:
+            expr = self.exprs.op("max", expr, self.exprs.const(0, I64))
+        if hi > size:
+            expr = self.exprs.op("min", expr, self.exprs.const(size - 1, I64))
+        return expr
+
+    def op(self, name: str, *args: Expr, dtype: Any = None) -> Expr:
+        """Apply a scalar operation of the loop IR."""
+        if name == "convert" and args[0].dtype == dtype:
+            return args[0]
+        return self.exprs.op(name, *args, dtype=None if dtype is None else np.dtype(dtype))
+
+    def const(self, value: Any, dtype: Any) -> Expr:
+        """A number."""
+        return self.exprs.const(value, np.dtype(dtype))
+
+    def index(self, coordinate: Coordinate, dtype: Any = I64) -> Expr:
+        """The value of a coordinate as an integer expression."""
+        if isinstance(coordinate, Affine):
+            return self.exprs.index(coordinate, np.dtype(dtype))
+        return self.op("convert", coordinate.expr, dtype=dtype)
+
+    def coordinate(self, expr: Expr, lo: int, hi: int) -> Coordinate:
+        """A coordinate from an integer expression that is known to be in [lo, hi)."""
+        expr = self.op("convert", expr, dtype=I64)
+        if isinstance(expr, Const):
+            return Affine(int(expr.value))
+        if hi - lo == 1:
+            return Affine(lo)
+        if expr.axes <= self.outer:
+            symbol = self.shared.symbols.get(expr)
+            if symbol is None:
+                symbol = self.shared.symbols[expr] = Symbol(expr, lo, hi)
+            return Affine.of(symbol)
+        return Dynamic(self, expr, lo, hi)
+
+    def parts(self, coordinate: Coordinate | int) -> tuple[Expr, int, int]:
+        """The expression of a coordinate, and its bounds lo <= value < hi."""
+        if isinstance(coordinate, Dynamic):
+            return coordinate.expr, coordinate.lo, coordinate.hi
+        affine = Affine.of(coordinate)
+        lo, last = affine.bounds({})
+        return self.exprs.index(affine), lo, last + 1
+
+    def floordiv(self, coordinate: Coordinate, k: int) -> Coordinate:
+        """coordinate // k, for k > 0."""
+        return self._divide(coordinate, k)[0]
+
+    def mod(self, coordinate: Coordinate, k: int) -> Coordinate:
+        """coordinate % k, for k > 0."""
+        return self._divide(coordinate, k)[1]
+
+    def _divide(self, coordinate: Coordinate, k: int) -> tuple[Coordinate, Coordinate]:
+        if isinstance(coordinate, Affine):
+            parts = coordinate.divided(k, {})
+            if parts is not None:
+                return parts
+            for axis, c in coordinate.terms:
+                # c * axis crosses multiples of k: cut the axis where it does
+                if isinstance(axis, Axis) and c > 0 and k % c == 0 and axis.size % (k // c) == 0 and k // c > 1:
+                    raise SplitAxis(axis, k // c)
+        expr, lo, hi = self.parts(coordinate)
+        # operands are made positive: rem and div of the loop IR truncate
+        shift = -(lo // k) if lo < 0 else 0
+        positive = expr if not shift else self.op("add", expr, self.const(shift * k, I64))
+        divisor = self.const(k, I64)
+        quotient = Dynamic(self, self.op("div", positive, divisor), lo // k + shift, (hi - 1) // k + shift + 1)
+        return quotient - shift, Dynamic(self, self.op("rem", positive, divisor), 0, min(k, hi) if lo >= 0 else k)
+
+    def piecewise(self, cases: Sequence[tuple[tuple[Range, ...], Callable[[], Expr]]]) -> Expr:
+        """The value of the first case whose conditions all hold; the last case has none."""
+        built: list[tuple[tuple[tuple[Affine, int, int], ...], Expr]] = []
+        for number, (conditions, thunk) in enumerate(cases):
+            open_: list[tuple[Affine, int, int]] = []
+            computed: list[Range] = []
+            for coordinate, lo, hi in conditions:
+                _, least, end = self.parts(coordinate) if isinstance(coordinate, Dynamic) else (None, *_ends(coordinate))
+                if end <= lo or least >= hi:
+                    break
+                if least >= lo and end <= hi:
+                    continue
+                if isinstance(coordinate, Affine):
+                    open_.append((coordinate, lo, hi))
+                else:
+                    computed.append((coordinate, lo, hi))
+            else:
+                if computed:
+                    value = self._select(computed, open_, thunk(), lambda n=number: self.piecewise(cases[n + 1 :]))
+                    built.append(((), value))
+                    break
+                built.append((tuple(open_), thunk()))
+                if not open_:
+                    break
+        return self.exprs.piecewise(built)
+
+    def _select(
+        self, computed: list[Range], open_: list[tuple[Affine, int, int]], value: Expr, rest: Callable[[], Expr]
+    ) -> Expr:
+        mask: Expr | None = None
+        for coordinate, lo, hi in [*computed, *open_]:
+            expr, least, end = self.parts(coordinate)
+            for known, test in (
+                (least >= lo, lambda e=expr, k=lo: self.op("ge", e, self.const(k, I64))),
+                (end <= hi, lambda e=expr, k=hi: self.op("lt", e, self.const(k, I64))),
+            ):
+                if not known:
+                    mask = test() if mask is None else self.op("and", mask, test())
+        assert mask is not None
+        return self.op("select", mask, value, rest())
+
+    def strides(self, operand: Operand, axes: Sequence[Axis], index: Sequence[Affine]) -> tuple[View, Affine] | None:
+        """If the operand at `index` is a plain load, the buffer and the offset in elements as an affine form."""
+        try:
+            value = operand.at(index)
+        except SplitAxis:
+            return None
+        if not isinstance(value, Load):
+            return None
+        return View(value.buffer), value.buffer.linear(value.index)
+
+
+def _ends(coordinate: Affine) -> tuple[int, int]:
+    lo, last = coordinate.bounds({})
+    return lo, last + 1
+
+
+def _split(axes: list[Axis], index: list[Affine], split: SplitAxis) -> tuple[list[Axis], list[Affine]]:
+    outer = Axis(split.axis.size // split.inner, f"{split.axis!r}o")
+    inner = Axis(split.inner, f"{split.axis!r}i")
+    value = {split.axis: Affine.of(outer) * split.inner + Affine.of(inner)}
+    where = axes.index(split.axis)
+    return [*axes[:where], outer, inner, *axes[where + 1 :]], [i.substitute(value) for i in index]
+
+
+class HostImpl:
+    """Runs the `impl` of an equation on NumPy views."""
+
+    __slots__ = ("eqn",)
+
+    def __init__(self, eqn: Eqn):
+        self.eqn = eqn
+
+    def __call__(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        eqn = self.eqn
+        with np.errstate(all="ignore"):
+            results = eqn.primitive.impl(np, *inputs, **eqn.params)
+        if not eqn.primitive.multiple_results:
+            results = [results]
+        for out, result in zip(outputs, results, strict=True):
+            np.copyto(out, result, casting="unsafe")

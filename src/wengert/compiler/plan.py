@@ -1,0 +1,127 @@
+"""Which values are stored in memory; everything else is computed where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wengert.compiler.loops import OPS, is_native
+from wengert.core.jaxpr import Eqn, Jaxpr, Var
+
+# Costs of one element, in units of a vector addition: of a value in the caches, and of one in main memory.
+_STORE, _LOAD = 3.0, 1.0
+_FAR_STORE, _FAR_LOAD = 8.0, 4.0
+_FAR_BYTES = 2 << 20
+_MAX_USES = 24  # of one value at different indices
+_MAX_DEPTH = 60  # of an expression
+
+
+def is_loop_code(eqn: Eqn) -> bool:
+    """Whether the equation's results can be computed in loops: it has a rule, and the dtypes are native."""
+    prim = eqn.primitive
+    if prim.pull is None and prim.reducer is None:
+        return False
+    return all(is_native(v.aval.dtype) for v in (*eqn.invars, *eqn.outvars))
+
+
+def is_pulled(eqn: Eqn) -> bool:
+    """Whether the equation's results need not be stored."""
+    return eqn.primitive.pull is not None and is_loop_code(eqn)
+
+
+def scalar_cost(eqn: Eqn) -> float:
+    """What the equation costs for each element of its result, without its operands."""
+    prim = eqn.primitive
+    if prim.scalar is not None:
+        return OPS[prim.scalar]
+    return 0.0 if prim.kind == "view" else prim.cost
+
+
+class _Uses:
+    """At which indices a value is used: for each distinct one, the number of elements."""
+
+    __slots__ = ("by_index", "depth")
+
+    def __init__(self) -> None:
+        self.by_index: dict[object, int] = {}
+        self.depth = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_index.values())
+
+
+def plan(jaxpr: Jaxpr) -> set[Var]:
+    """The roots: the variables bound by equations that are stored in memory.
+
+    Results, operands that are read at computed indices or by library routines, and what has no value-at-index
+    form are always stored. Other values are stored if computing them again at each use costs more.
+    """
+    inputs = {*jaxpr.constvars, *jaxpr.invars}
+    cost = _flat_costs(jaxpr)
+    uses: dict[Var, _Uses] = {v: _Uses() for e in jaxpr.eqns for v in e.outvars}
+    roots = {v for v in jaxpr.outvars if isinstance(v, Var) and v not in inputs}
+    for number in range(len(jaxpr.eqns) - 1, -1, -1):
+        eqn = jaxpr.eqns[number]
+        pulled = is_pulled(eqn)
+        for out in eqn.outvars:
+            if not pulled or _cheaper_stored(eqn, out, uses[out], cost[out]):
+                roots.add(out)
+        _add_uses(eqn, number, uses, roots, is_loop_code(eqn))
+    return roots
+
+
+def _flat_costs(jaxpr: Jaxpr) -> dict[Var, float]:
+    """What one element of each variable costs if all that can be computed at its use is."""
+    cost: dict[Var, float] = {}
+    for eqn in jaxpr.eqns:
+        total = scalar_cost(eqn)
+        if is_pulled(eqn):
+            # a scalar beside arrays is computed once
+            total += sum(
+                cost.get(a, _LOAD) for a in eqn.invars if isinstance(a, Var) and (a.aval.shape or not eqn.outvars[0].aval.shape)
+            )
+        for v in eqn.outvars:
+            cost[v] = total if is_pulled(eqn) else _LOAD
+    return cost
+
+
+def _cheaper_stored(eqn: Eqn, out: Var, uses: _Uses, cost: float) -> bool:
+    if uses.depth > _MAX_DEPTH:
+        return True
+    if eqn.primitive.kind == "view" or len(uses.by_index) == 0:
+        return False
+    if len(uses.by_index) > _MAX_USES and cost > _LOAD:
+        return True
+    once, total = out.aval.size, uses.total
+    far = out.aval.nbytes > _FAR_BYTES
+    store, load = (_FAR_STORE, _FAR_LOAD) if far else (_STORE, _LOAD)
+    return cost * (total - once) > store * once + load * total
+
+
+def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], loop_code: bool) -> None:
+    """Tell the operands of an equation where they are used."""
+    root = any(v in roots for v in eqn.outvars)
+    out = eqn.outvars[0] if eqn.outvars else None
+    accesses: Sequence[str] = eqn.primitive.accesses(len(eqn.invars), eqn.params)
+    for access, atom in zip(accesses, eqn.invars, strict=True):
+        if not isinstance(atom, Var) or atom not in uses:
+            continue
+        if access == "stored" or not loop_code:
+            roots.add(atom)
+            continue
+        assert out is not None
+        mine = uses[atom]
+        if root:
+            # a reduction visits all of its operand
+            elements = out.aval.size if eqn.primitive.reducer is None else atom.aval.size
+            theirs: dict[object, int] = {number: elements}
+        else:
+            theirs = uses[out].by_index
+            mine.depth = max(mine.depth, uses[out].depth + 1)
+        for key, elements in theirs.items():
+            if access == "same" and atom.aval.shape:
+                mine.by_index[key] = elements
+            elif atom.aval.shape:
+                mine.by_index[(key, number)] = elements
+            else:
+                mine.by_index[()] = 1
