@@ -1,8 +1,9 @@
 """Dtypes: which exist, which one an operation on several results in, and the 32-bit defaults.
 
-A dtype here is a NumPy dtype, one of ml_dtypes' (`bfloat16`, `float8_*`, `int4` ...), `float0` (the tangent of an
-integer), or an `ExtendedDType` such as that of random keys. A Python scalar is weakly typed: it takes on the dtype of
-what it meets. A (dtype, weak) pair is a point of the promotion lattice; promotion is the least upper bound of points.
+A dtype here is a NumPy dtype, one of ml_dtypes' (`bfloat16`, `float8_*`, `int4` ...), `float0` (the tangent of
+an integer), or an `ExtendedDType` such as that of random keys. A Python scalar is weakly typed: it takes on the
+dtype of what it meets. A (dtype, weak) pair is a point of the promotion lattice; promotion is the least upper
+bound of points.
 
 ml_dtypes is imported when one of its dtypes is first asked for.
 """
@@ -23,11 +24,11 @@ ml_dtypes = lazy_module("ml_dtypes")
 DType = np.dtype[Any]
 
 
-class extended(np.generic):  # noqa: N801  (JAX's name)
+class extended(np.generic):
     """The scalar type above all dtypes that are not arrays of numbers to the user."""
 
 
-class prng_key(extended):  # noqa: N801  (JAX's name)
+class prng_key(extended):
     """The scalar type of random keys, for `issubdtype(key.dtype, prng_key)`."""
 
 
@@ -62,14 +63,16 @@ _NAMES: Final = ML_NAMES | {
     "float16", "float32", "float64", "complex64", "complex128",
 }  # fmt: skip
 
-# The edges of the promotion lattice, from each point to the next ones up. "i*", "f*" and "c*" are the weak types.
+# The edges of the promotion lattice, from each point to the next ones up. "i*", "f*", "c*" are the weak types.
 _STANDARD_EDGES: Final[dict[str, tuple[str, ...]]] = {
     "bool": ("i*",),
     "i*": ("uint8", "int8", *_INTN_NAMES),
-    "uint8": ("int16", "uint16"), "uint16": ("int32", "uint32"), "uint32": ("int64", "uint64"), "uint64": ("f*",),
+    "uint8": ("int16", "uint16"), "uint16": ("int32", "uint32"), "uint32": ("int64", "uint64"),
+    "uint64": ("f*",),
     "int8": ("int16",), "int16": ("int32",), "int32": ("int64",), "int64": ("f*",),
     "f*": ("c*", "float16", "bfloat16", *_FLOAT8_NAMES),
-    "float16": ("float32",), "bfloat16": ("float32",), "float32": ("float64", "complex64"), "float64": ("complex128",),
+    "float16": ("float32",), "bfloat16": ("float32",), "float32": ("float64", "complex64"),
+    "float64": ("complex128",),
     "c*": ("complex64",), "complex64": ("complex128",), "complex128": (),
     **dict.fromkeys((*_INTN_NAMES, *_FLOAT8_NAMES), ()),
 }  # fmt: skip
@@ -105,7 +108,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-# ---------------------------------------------------------------------------------------------- what dtype is this
+# ----------------------------------------------------------------------------------------- what dtype is this
 
 
 def as_dtype(spec: Any) -> Any:
@@ -131,8 +134,10 @@ def _dtype_and_weak(x: Any) -> tuple[Any, bool]:
     if pair is not None:
         return pair
     found = getattr(x, "dtype", None)
-    if isinstance(found, np.dtype) or isinstance(found, ExtendedDType):  # noqa: SIM101  (half the time of a tuple)
+    if isinstance(found, np.dtype):
         return found, getattr(x, "weak_type", False)
+    if isinstance(found, ExtendedDType):
+        return found, False
     if isinstance(x, (np.dtype, ExtendedDType)):
         return x, False
     if isinstance(x, type):
@@ -160,7 +165,7 @@ def dtype(x: Any, *, canonicalize: bool = True) -> Any:
 
 
 def is_weakly_typed(x: Any) -> bool:
-    """Whether `x` takes on the dtype of what it is combined with: Python numbers (not bools), and arrays made of them."""
+    """Whether `x` takes on the dtype of what it meets: Python numbers (not bools), and arrays made of them."""
     return type(x) in (int, float, complex) or getattr(x, "weak_type", False) is True
 
 
@@ -173,7 +178,7 @@ def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> Any:
 
     Args:
       dtype: anything that names a dtype; None is float.
-      allow_extended_dtype: return the dtypes of random keys and the like as they are, instead of refusing them.
+      allow_extended_dtype: return the dtypes of random keys and the like as they are; else refuse them.
     Raises:
       TypeError: `dtype` names no dtype.
       ValueError: `dtype` is extended, and `allow_extended_dtype` is False.
@@ -259,13 +264,13 @@ def check_and_canonicalize_user_dtype(dtype: Any, fun_name: str | None = None) -
     if result.itemsize != found.itemsize and dtype not in (int, float, complex):
         warn_user(
             f"Explicitly requested dtype {found.name}{place} is not available, and will be truncated to dtype"
-            f" {result.name}. To have 64-bit types, call wengert.config.update('jax_enable_x64', True) before the"
-            f" first array is made, or set WENGERT_ENABLE_X64=1 in the environment."
+            f" {result.name}. To have 64-bit types, call wengert.config.update('jax_enable_x64', True) before"
+            " the first array is made, or set WENGERT_ENABLE_X64=1 in the environment."
         )
     return result
 
 
-# --------------------------------------------------------------------------------------------------- promotion
+# -------------------------------------------------------------------------------------------------- promotion
 
 
 def _upper_bounds(edges: dict[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
@@ -308,11 +313,18 @@ def _least_upper_bound(points: list[str], mode: str) -> str:
     for point in common:
         if bounds[point] == common:
             return point
-    names = " and ".join(dict.fromkeys({"i*": "int", "f*": "float", "c*": "complex"}.get(p, p) for p in points))
+    names = " and ".join(
+        dict.fromkeys({"i*": "int", "f*": "float", "c*": "complex"}.get(p, p) for p in points)
+    )
     if mode == "strict":
-        way_out = "Convert them with x.astype(...), or allow it: wengert.config.update('jax_numpy_dtype_promotion', 'standard')."
+        way_out = (
+            "Convert them with x.astype(...), or allow it by"
+            " wengert.config.update('jax_numpy_dtype_promotion', 'standard')."
+        )
     elif any(point in _FLOAT8_NAMES for point in points):
-        way_out = "8-bit and smaller floats never change their dtype unasked: convert with x.astype('float32')."
+        way_out = (
+            "8-bit and smaller floats never change their dtype unasked: convert with x.astype('float32')."
+        )
     elif any(point in _INTN_NAMES for point in points):
         way_out = "2-bit and 4-bit integers never change their dtype unasked: convert with x.astype('int8')."
     else:
@@ -382,11 +394,11 @@ def promote_types(a: Any, b: Any) -> Any:
     )[0]
 
 
-# ------------------------------------------------------------------------------------------- kinds of dtypes
+# -------------------------------------------------------------------------------------------- kinds of dtypes
 
 
 def kind_of(dtype: Any) -> str:
-    """One letter for a dtype: b(ool), i(nt), u(nsigned int), f(loat), c(omplex), V for float0, K for extended ones."""
+    """One letter for a dtype: b(ool), i(nt), u(nsigned), f(loat), c(omplex), V for float0, K for extended ones."""
     if isinstance(dtype, ExtendedDType):
         return "K"
     kind: str = dtype.kind
@@ -429,9 +441,11 @@ def issubdtype(a: Any, b: Any) -> bool:
 
 
 def isdtype(dtype: Any, kind: Any) -> bool:
-    """Whether `dtype` is of a kind of the array API standard: 'bool', 'signed integer', 'unsigned integer', 'integral',
-    'real floating', 'complex floating', 'numeric'; a dtype; or any of a tuple of these.
+    """Whether `dtype` is of a kind of the array API standard.
 
+    Args:
+      kind: 'bool', 'signed integer', 'unsigned integer', 'integral', 'real floating', 'complex floating' or
+        'numeric'; a dtype; or a tuple of these, any of which will do.
     Raises:
       ValueError: there is no such kind.
     """
@@ -448,7 +462,9 @@ def isdtype(dtype: Any, kind: Any) -> bool:
         try:
             same = as_dtype(one) == found
         except TypeError:
-            raise ValueError(f"unknown kind of dtype {one!r}: it is a dtype or one of {', '.join(letters)}") from None
+            raise ValueError(
+                f"unknown kind of dtype {one!r}: it is a dtype or one of {', '.join(letters)}"
+            ) from None
         if same:
             return True
     return False
@@ -494,7 +510,7 @@ def to_complex_dtype(dtype: Any) -> Any:
     return _COMPLEX128 if found == _FLOAT64 else _COMPLEX64
 
 
-# ------------------------------------------------------------------------------------------- facts about dtypes
+# ----------------------------------------------------------------------------------------- facts about dtypes
 
 
 def finfo(dtype: Any) -> Any:

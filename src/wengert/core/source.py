@@ -1,7 +1,7 @@
 """Which line of the user's program is running: for equations, error messages, warnings and tracebacks.
 
-The user's frames are those outside this package (its demos are the user's too) and outside the few modules of the
-standard library through which calls merely pass.
+The user's frames are those outside this package (its demos are the user's too) and outside the few modules of
+the standard library through which calls merely pass.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _internal: Final = _Internal()
 
 
 class SourceLine:
-    """A place in the user's program. Holds no frame, so it keeps no values alive; the line is found when asked for."""
+    """A place in the user's program. It holds no frame, so it keeps no values alive; the line is looked up late."""
 
     __slots__ = ("_instruction", "code")
 
@@ -148,7 +148,7 @@ def _show_all() -> bool:
 
 
 def filter_traceback(error: BaseException) -> None:
-    """Take the frames inside this package out of the traceback of `error`, and of the errors that it came from.
+    """Take the frames inside this package out of the traceback of `error`, and of the errors it came from.
 
     Follow it by a bare `raise`, which adds no entry for the frame that it is in. The environment variable
     WENGERT_TRACEBACK=full, or `config.update("jax_traceback_filtering", "off")`, keeps all frames.
@@ -176,9 +176,9 @@ def _users_part(trace: TracebackType | None) -> TracebackType | None:
 
 
 def api_boundary(function: _F) -> _F:
-    """Decorate a public function that calls back into the user's code: errors then show the user's frames only.
+    """Decorate a public function that calls back into the user's code: errors then show the user's frames.
 
-    It costs one more Python call. Where that counts, write the `try` with `filter_traceback` into the function.
+    It costs one more Python call. Where that counts, write the `try` and `filter_traceback` into the function.
     """
 
     @functools.wraps(function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,10 @@ class StagedTracer(Tracer):
         if self.var in trace.arg_of:
             return f"{what}, {trace.arg_of[self.var]} of {trace.name or 'the function'}"
         if self.source is not None:
-            return f"{what}, computed at {self.source.summary()}"
+            what = f"{what}, computed at {self.source.summary()}"
+        names = trace.arguments_behind(self.var)
+        if names:
+            what = f"{what}, which depends on {' and '.join(names)} of {trace.name or 'the function'}"
         return what
 
 
@@ -78,12 +82,21 @@ class StagingTrace(Trace):
             self.constvars.append((var, x))
         return var
 
+    def arguments_behind(self, var: Var) -> list[str]:
+        """The descriptions of the arguments that a variable is computed from; at most four."""
+        wanted = {var}
+        for eqn in reversed(self.eqns):
+            if any(v in wanted for v in eqn.outvars):
+                wanted.update(a for a in eqn.invars if isinstance(a, Var))
+        names = [name for v, name in self.arg_of.items() if v in wanted]
+        return names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} other arguments"]
+
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         if self.finished:
             raise UnexpectedTracerError(f"{prim.name} is applied in a trace that has ended")
         atoms = [self.atom(a) for a in args]
         out = prim.abstract_eval(*(a.aval for a in atoms), **params)
-        source = _source.current_frame()
+        source = _line.get() or _source.current_frame()
         avals = out if prim.multiple_results else [out]
         outvars = [Var(aval) for aval in avals]
         self.eqns.append(Eqn(prim, atoms, params, outvars, source))
@@ -102,18 +115,17 @@ class StagingTrace(Trace):
         return ClosedJaxpr(jaxpr, [c for _, c in consts])
 
     def process_custom_jvp(self, prim: Primitive, fun: Any, jvp: Any, args: Sequence[Any]) -> Any:
-        closed = stage(fun, [get_aval(a) for a in args], name=fun.__name__)
-        return self.process(prim, [*closed.consts, *args], _custom_params(closed, jvp=jvp))
+        return self._record_custom(prim, fun, args, {"jvp": jvp})
 
     def process_custom_vjp(
-        self, prim: Primitive, fun: Any, fwd: Any, bwd: Any, args: Sequence[Any], **params: Any
+        self, prim: Primitive, fun: Any, fwd: Any, args: Sequence[Any], **params: Any
     ) -> Any:
+        return self._record_custom(prim, fun, args, {"fwd": fwd, **params})
+
+    def _record_custom(self, prim: Primitive, fun: Any, args: Sequence[Any], rules: dict[str, Any]) -> Any:
         closed = stage(fun, [get_aval(a) for a in args], name=fun.__name__)
-        return self.process(prim, [*closed.consts, *args], _custom_params(closed, fwd=fwd, bwd=bwd, **params))
-
-
-def _custom_params(closed: ClosedJaxpr, **rules: Any) -> dict[str, Any]:
-    return {"call_jaxpr": hoist_consts(closed), "num_consts": len(closed.consts), **rules}
+        params = {"name": fun.__name__, "call_jaxpr": hoist_consts(closed), "num_consts": len(closed.consts)}
+        return self.process(prim, [*closed.consts, *args], {**params, **rules})
 
 
 def stage(
@@ -146,14 +158,35 @@ def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
     """Bind the equations of a jaxpr one after the other, under the current trace."""
     env: dict[Var, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))
-
-    def read(a: Atom) -> Any:
-        return a.val if isinstance(a, Literal) else env[a]
-
     for eqn in jaxpr.eqns:
-        out = eqn.primitive.bind(*map(read, eqn.invars), **eqn.params)
-        if eqn.primitive.multiple_results:
-            env.update(zip(eqn.outvars, out, strict=True))
-        else:
-            env[eqn.outvars[0]] = out
-    return [read(a) for a in jaxpr.outvars]
+        eval_eqn(eqn, env)
+    return [a.val if isinstance(a, Literal) else env[a] for a in jaxpr.outvars]
+
+
+def eval_eqn(eqn: Eqn, env: dict[Var, Any]) -> None:
+    """Bind one equation under the current trace; its operands are in `env`, its results go there."""
+    operands = [a.val if isinstance(a, Literal) else env[a] for a in eqn.invars]
+    with tracing_line(eqn.source):
+        out = eqn.primitive.bind(*operands, **eqn.params)
+    if eqn.primitive.multiple_results:
+        env.update(zip(eqn.outvars, out, strict=True))
+    else:
+        env[eqn.outvars[0]] = out
+
+
+_line: ContextVar[_source.SourceLine | None] = ContextVar("wengert_line", default=None)
+
+
+class tracing_line:  # noqa: N801
+    """Context manager: equations recorded inside come from this line of the user's, be it not None."""
+
+    __slots__ = ("line", "token")
+
+    def __init__(self, line: _source.SourceLine | None):
+        self.line = line
+
+    def __enter__(self) -> None:
+        self.token = _line.set(self.line or _line.get())
+
+    def __exit__(self, *_: object) -> None:
+        _line.reset(self.token)

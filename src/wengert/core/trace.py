@@ -6,6 +6,7 @@ tracers that aren't its own as constants, and does its work with the parent as t
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,15 @@ import numpy as np
 from wengert import config
 from wengert.core import array as _array
 from wengert.core import dtypes
+from wengert.core import source as _source
 from wengert.core.avals import ShapedArray
-from wengert.errors import UnexpectedTracerError
+from wengert.errors import (
+    ConcretizationTypeError,
+    TracerArrayConversionError,
+    TracerBoolConversionError,
+    TracerIntegerConversionError,
+    UnexpectedTracerError,
+)
 
 if TYPE_CHECKING:
     from wengert.core.primitive import Primitive
@@ -33,11 +41,20 @@ class Trace:
         raise NotImplementedError
 
     def process_custom_jvp(self, prim: Primitive, fun: Any, jvp: Any, args: Sequence[Any]) -> Any:
+        """Apply a function with a jvp rule of the user's. All take and return flat lists of arrays.
+
+        fun(*args) -> outs; jvp(primals, tangents) -> (outs, out_tangents), where tangents may be `Zero`.
+        """
         raise NotImplementedError
 
     def process_custom_vjp(
-        self, prim: Primitive, fun: Any, fwd: Any, bwd: Any, args: Sequence[Any], **params: Any
+        self, prim: Primitive, fun: Any, fwd: Any, args: Sequence[Any], **params: Any
     ) -> Any:
+        """Apply a function with a vjp rule of the user's. All take and return flat lists of arrays.
+
+        fun(*args) -> outs; fwd(primals, nonzeros) -> (outs, residuals, bwd); bwd(residuals, cts) -> the
+        cotangents of the args, where cts and the results may be `Zero`.
+        """
         raise NotImplementedError
 
 
@@ -53,8 +70,78 @@ class Tracer(_array.ArrayBase):
         return f"a traced {self.aval.str_short()}"
 
     def concrete(self) -> Any | None:
-        """The concrete value that the tracer wraps, if it wraps one."""
+        """The concrete array that the tracer wraps, if it wraps one."""
         return None
+
+    def __bool__(self) -> bool:
+        value = self.concrete()
+        if value is not None:
+            return bool(value)
+        raise TracerBoolConversionError(
+            f"Attempted boolean conversion of {_traced(self)}.\n"
+            f"Python's if, while, and, or, not and assert need the truth of {self.describe()}; it is known only "
+            "when the traced function runs. Compute both outcomes and choose with jnp.where(condition, x, y); run "
+            "one of two functions with lax.cond, or a loop with lax.while_loop; combine conditions with & | ~; or "
+            f"make the argument static (static_argnums or static_argnames of jit).{_line()}"
+        )
+
+    def __index__(self) -> int:
+        value = self.concrete()
+        if value is not None:
+            return operator.index(value)
+        raise TracerIntegerConversionError(
+            f"The __index__() method was called on {_traced(self)}.\n"
+            f"Python needs a number that is known now (as an index of a list, an argument of range, a size), but this "
+            f"is {self.describe()}. Index an array in place of a list (jnp.array(values)[i]); loop with lax.fori_loop; "
+            f"or make the argument static (static_argnums or static_argnames of jit).{_line()}"
+        )
+
+    def __int__(self) -> int:
+        value = self.concrete()
+        if value is not None:
+            return int(value)
+        raise ConcretizationTypeError(_no_number(self, "int"))
+
+    def __float__(self) -> float:
+        raise ConcretizationTypeError(_no_number(self, "float"))
+
+    def __complex__(self) -> complex:
+        raise ConcretizationTypeError(_no_number(self, "complex"))
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TracerArrayConversionError(
+            f"The numpy.ndarray conversion method __array__() was called on {_traced(self)}.\n"
+            f"A NumPy function was given {self.describe()}, which holds no numbers yet. Call the function of the "
+            "same name in wengert.numpy; if there is none, run NumPy's with wengert.pure_callback; or make the "
+            f"argument static (static_argnums or static_argnames of jit).{_line()}"
+        )
+
+    def __hash__(self) -> int:
+        raise TypeError(
+            f"unhashable type: {self.describe()} has no value yet, so it can't be a key of a dict, a member of a "
+            "set, or a static argument of jit"
+        )
+
+
+def _traced(x: Tracer) -> str:
+    return f"traced array with shape {x.aval.dtype.name}[{','.join(map(str, x.shape))}]"
+
+
+def _line() -> str:
+    line = _source.current_frame()
+    if line is None:
+        return ""
+    text = line.marked().replace("\n", "\n    ")
+    return f"\nAt {line.summary()}:\n    {text}" if text else f"\nAt {line.summary()}"
+
+
+def _no_number(x: Tracer, function: str) -> str:
+    return (
+        f"Abstract tracer value encountered where concrete value is expected: {_traced(x)}\n"
+        f"The problem arose with the `{function}` function, which needs a number that is known now, but got "
+        f"{x.describe()}. To convert the dtype, use x.astype({function}) or jnp.array(x, {function}); to have a Python "
+        f"number, make the argument static (static_argnums or static_argnames of jit).{_line()}"
+    )
 
 
 class EvalTrace(Trace):
@@ -86,7 +173,7 @@ class EvalTrace(Trace):
         return fun(*args)
 
     def process_custom_vjp(
-        self, prim: Primitive, fun: Any, fwd: Any, bwd: Any, args: Sequence[Any], **params: Any
+        self, prim: Primitive, fun: Any, fwd: Any, args: Sequence[Any], **params: Any
     ) -> Any:
         return fun(*args)
 
@@ -168,7 +255,7 @@ def get_aval(x: Any) -> ShapedArray:
     if isinstance(x, _array.ArrayBase):
         return x.aval
     if isinstance(x, bool | int | float | complex) and not isinstance(x, np.generic):
-        return ShapedArray((), dtypes.python_scalar_dtype(x), not isinstance(x, bool))
+        return ShapedArray((), dtypes.dtype(x), dtypes.is_weakly_typed(x))
     if isinstance(x, np.ndarray | np.generic):
         return ShapedArray(x.shape, dtypes.canonicalize_dtype(x.dtype), False)
     if hasattr(x, "__jax_array__"):

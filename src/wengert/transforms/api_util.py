@@ -1,0 +1,191 @@
+"""How the arguments of public functions become flat lists, and how they are named in messages."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert import tree
+from wengert._lazy import lazy_module
+from wengert.core.array import ArrayBase
+from wengert.core.trace import get_aval
+
+inspect = lazy_module("inspect")
+
+
+def check_callable(fun: Any, name: str) -> None:
+    """Raise TypeError unless `fun` can be called, and is no generator function."""
+    if not callable(fun):
+        raise TypeError(f"Expected a callable value, got {fun!r}: {name} takes a function as its first argument")
+    code = getattr(fun, "__code__", None)
+    if code is not None and code.co_flags & 0x20:
+        raise TypeError(f"Expected a function, got a generator function: {fun!r}. {name} can't trace generators.")
+
+
+def fun_name(fun: Any) -> str:
+    """The name of a function, for jaxprs and messages."""
+    while isinstance(fun, functools.partial):
+        fun = fun.func
+    name = getattr(fun, "__name__", None)
+    return name if isinstance(name, str) else type(fun).__name__
+
+
+def wraps(fun: Any, wrapper: Callable[..., Any], doc: str = "") -> Any:
+    """Give `wrapper` the name, module and docstring of `fun`, as far as it has them."""
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__dict__", "__annotations__"):
+        try:
+            value = getattr(fun, attribute)
+            if attribute == "__dict__":
+                wrapper.__dict__.update(value)
+            else:
+                setattr(wrapper, attribute, value)
+        except (AttributeError, TypeError):
+            continue
+    if doc and isinstance(getattr(wrapper, "__name__", None), str):
+        wrapper.__doc__ = f"{doc.format(fun=fun_name(fun))}\n\n{getattr(fun, '__doc__', None) or ''}".strip()
+    wrapper.__wrapped__ = fun  # type: ignore[attr-defined]
+    return wrapper
+
+
+def signature(fun: Any) -> Any | None:
+    """The signature of a function; None if it has none."""
+    try:
+        return inspect.signature(fun)
+    except (ValueError, TypeError):
+        return None
+
+
+def argument_names(fun: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
+    """What to call each leaf of the arguments: `argument x`, `argument params['w'][0]`."""
+    names: list[str] = []
+    sig = signature(fun)
+    positional: list[str] = []
+    if sig is not None:
+        for parameter in sig.parameters.values():
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                positional.append(parameter.name)
+            elif parameter.kind == parameter.VAR_POSITIONAL:
+                rest = len(args) - len(positional)
+                positional.extend(f"{parameter.name}[{i}]" for i in range(rest))
+    for i, arg in enumerate(args):
+        name = positional[i] if i < len(positional) else f"args[{i}]"
+        names.extend(f"argument {name}{tree.keystr(path)}" for path, _ in tree.leaves_with_path(arg))
+    for key in sorted(kwargs):
+        names.extend(f"argument {key}{tree.keystr(path)}" for path, _ in tree.leaves_with_path(kwargs[key]))
+    return names
+
+
+def normalize_argnums(argnums: Any, what: str = "argnums") -> int | tuple[int, ...]:
+    """An int, or a tuple of ints, of what the user has given."""
+    if isinstance(argnums, Sequence | set | frozenset):
+        return tuple(operator.index(i) for i in argnums)
+    try:
+        return operator.index(argnums)
+    except TypeError:
+        raise TypeError(
+            f"{what} must be an int or a sequence of ints, got {argnums!r} of type {type(argnums).__name__}"
+        ) from None
+
+
+def as_tuple(x: Any) -> tuple[Any, ...]:
+    """None is (), one int or string a tuple of one."""
+    if x is None:
+        return ()
+    if isinstance(x, str):
+        return (x,)
+    if isinstance(x, Iterable):
+        return tuple(x)
+    return (x,)
+
+
+def select_args(
+    fun: Callable[..., Any], argnums: int | tuple[int, ...], args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """`fun` as a function of the chosen arguments alone, and these."""
+    numbers = (argnums,) if isinstance(argnums, int) else argnums
+    places = []
+    for i in numbers:
+        if not -len(args) <= i < len(args):
+            raise ValueError(
+                f"argnums={argnums!r} asks for positional argument {i}, but {fun_name(fun)} was called with "
+                f"{len(args)} positional argument{'s' if len(args) != 1 else ''}. Arguments that are "
+                "differentiated must be passed by position."
+            )
+        places.append(i % len(args))
+
+    def partial(*chosen: Any) -> Any:
+        full = list(args)
+        for place, value in zip(places, chosen, strict=True):
+            full[place] = value
+        return fun(*full, **kwargs)
+
+    partial.__name__ = fun_name(fun)
+    return partial, tuple(args[i] for i in places)
+
+
+class FlatFun:
+    """A function of pytrees as one of flat lists; keeps the structure of its last result, and its aux output."""
+
+    __slots__ = ("__name__", "aux", "fun", "has_aux", "in_tree", "out_tree", "wants_kwargs")
+
+    def __init__(self, fun: Callable[..., Any], in_tree: Any, has_aux: bool = False, wants_kwargs: bool = False):
+        self.fun = fun
+        self.in_tree = in_tree
+        self.has_aux = has_aux
+        self.wants_kwargs = wants_kwargs
+        self.out_tree: Any = None
+        self.aux: Any = None
+        self.__name__ = fun_name(fun)
+
+    def __call__(self, *flat: Any) -> list[Any]:
+        args = tree.unflatten(self.in_tree, flat)
+        out = self.fun(*args[0], **args[1]) if self.wants_kwargs else self.fun(*args)
+        if self.has_aux:
+            if not isinstance(out, tuple | list) or len(out) != 2:
+                raise TypeError(
+                    f"With has_aux=True, {self.__name__} must return a pair (output, aux), but it returned "
+                    f"{type(out).__name__}{f' of {len(out)} elements' if isinstance(out, tuple | list) else ''}"
+                )
+            out, self.aux = out
+        leaves, self.out_tree = tree.flatten(out)
+        for path, leaf in zip(range(len(leaves)), leaves):
+            if not is_arraylike(leaf):
+                raise TypeError(self.bad_output(leaves, path))
+        return leaves
+
+    def bad_output(self, leaves: list[Any], i: int) -> str:
+        paths = tree.leaves_with_path(tree.unflatten(self.out_tree, list(range(len(leaves)))))
+        where = tree.keystr(paths[i][0])
+        return (
+            f"{self.__name__} returned a value of type {type(leaves[i]).__name__}"
+            + (f" at output component {where}" if where else "")
+            + ", which is not a valid JAX type: functions that are transformed return arrays, numbers, and containers "
+            "of them"
+        )
+
+
+def is_arraylike(x: Any) -> bool:
+    """Whether a leaf can be traced: an array, a tracer or a number."""
+    if isinstance(x, ArrayBase | bool | int | float | complex):
+        return True
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype.kind not in "OSUMm"
+    return hasattr(x, "__jax_array__")
+
+
+def check_arraylike(x: Any, name: str, where: str) -> None:
+    """Raise TypeError for what can't be an argument of a transformed function."""
+    if not is_arraylike(x):
+        raise TypeError(
+            f"Cannot interpret value of type {type(x)} as an abstract array; it does not have a dtype attribute "
+            f"({name} got {x!r:.60} as {where}). Arguments are arrays, numbers, and containers of them; pass anything "
+            "else as a static argument or through a closure."
+        )
+
+
+def shapes_text(avals: Sequence[Any]) -> str:
+    return ", ".join(get_aval(a).str_short() for a in avals)
