@@ -159,7 +159,10 @@ _FLAGS: Final[dict[str, tuple[Any, Callable[[str, Any], Any]]]] = {
     "random_seed_offset": (0, lambda name, value: int(value)),
     "softmax_custom_jvp": (False, _boolean),
     "threefry_partitionable": (True, _boolean),
-    "traceback_filtering": ("auto", _one_of("auto", "off", "full", "tracebackhide", "remove_frames", "quiet_remove_frames")),
+    "traceback_filtering": (
+        "auto",
+        _one_of("auto", "off", "full", "tracebackhide", "remove_frames", "quiet_remove_frames"),
+    ),
 }
 
 _IN_TRACE_KEY: Final = (
@@ -171,26 +174,27 @@ _IN_TRACE_KEY: Final = (
 
 _OTHER_NAMES: Final = {"enable_compilation_cache": "compilation_cache"}
 
-# Options of JAX that steer XLA, other devices or clusters of machines. A program may set them; there is nothing here
-# that they could change, so the value is only kept for reading back.
+# Options of JAX that steer XLA, other devices or clusters of machines. A program may set them; there is nothing
+# here that they could change, so the value is only kept for reading back.
 _WITHOUT_EFFECT: Final = frozenset((
-    "allow_f16_reductions", "array_garbage_collection_guard", "auto_pcast", "captured_constants_report_frames",
-    "captured_constants_warn_bytes", "compilation_cache_max_size", "compiler_enable_remat_pass",
-    "cpu_collectives_implementation", "cpu_enable_async_dispatch", "cuda_visible_devices", "debug_log_modules",
-    "disable_most_optimizations", "dump_ir_to", "high_dynamic_range_gumbel",
-    "include_full_tracebacks_in_locations", "jax2tf_associative_scan_reductions", "log_checkpoint_residuals",
-    "logging_level", "memory_fitting_level", "num_cpu_devices", "optimization_level",
-    "persistent_cache_enable_xla_caches", "persistent_cache_min_compile_time_secs",
-    "persistent_cache_min_entry_size_bytes", "platform_name", "platforms", "pprint_use_color",
-    "raise_persistent_cache_errors", "remove_size_one_mesh_axis_from_type", "rocm_visible_devices",
-    "thread_guard", "transfer_guard", "transfer_guard_device_to_device", "transfer_guard_device_to_host",
-    "transfer_guard_host_to_device", "use_direct_linearize", "use_shardy_partitioner", "xla_backend",
+    "allow_f16_reductions", "array_garbage_collection_guard", "auto_pcast",
+    "captured_constants_report_frames", "captured_constants_warn_bytes", "compilation_cache_max_size",
+    "compiler_enable_remat_pass", "cpu_collectives_implementation", "cpu_enable_async_dispatch",
+    "cuda_visible_devices", "debug_log_modules", "disable_most_optimizations", "dump_ir_to",
+    "high_dynamic_range_gumbel", "include_full_tracebacks_in_locations",
+    "jax2tf_associative_scan_reductions", "log_checkpoint_residuals", "logging_level",
+    "memory_fitting_level", "num_cpu_devices", "optimization_level", "persistent_cache_enable_xla_caches",
+    "persistent_cache_min_compile_time_secs", "persistent_cache_min_entry_size_bytes", "platform_name",
+    "platforms", "pprint_use_color", "raise_persistent_cache_errors", "remove_size_one_mesh_axis_from_type",
+    "rocm_visible_devices", "thread_guard", "transfer_guard", "transfer_guard_device_to_device",
+    "transfer_guard_device_to_host", "transfer_guard_host_to_device", "use_direct_linearize",
+    "use_shardy_partitioner", "xla_backend",
 ))  # fmt: skip
 _ineffective: dict[str, Any] = {}
 
 
 def _known_name(name: str) -> str:
-    """The flag's own name for `name`, which may have the prefix `jax_`. AttributeError where there is no such flag."""
+    """The flag's own name for `name`, which may have the prefix `jax_`. AttributeError if there is no such flag."""
     bare = name.removeprefix("jax_")
     bare = _OTHER_NAMES.get(bare, bare)
     if bare in _FLAGS or bare in _WITHOUT_EFFECT:
@@ -331,7 +335,9 @@ class Flag:
         return f"<flag {self._name}={self.value!r}>"
 
     def __bool__(self) -> bool:
-        raise TypeError(f"read a flag by config.{self._name}, or by {self._bare}.value; the flag itself has no truth value")
+        raise TypeError(
+            f"a flag has no truth value: read it by config.{self._name}, or by {self._bare}.value"
+        )
 
 
 class _ConfigHandle:
@@ -354,7 +360,7 @@ class _ConfigHandle:
             _global = _changed(_global, {bare: _FLAGS[bare][1](name, val)})
 
     def read(self, name: str) -> Any:
-        """The value of the flag `name`, in this thread and context. AttributeError where there is no such flag."""
+        """The value of the flag `name` in this thread and context. AttributeError if there is no such flag."""
         bare = _known_name(name)
         return _ineffective.get(bare) if bare in _WITHOUT_EFFECT else getattr(current(), bare)
 
@@ -414,5 +420,5 @@ transfer_guard_host_to_device = Flag("transfer_guard_host_to_device")
 
 
 def disable_jit(disable: bool = True) -> contextlib.ContextDecorator:
-    """Inside the `with` block, `jit` calls the Python function itself, so that it can be debugged step by step."""
+    """Inside the `with` block, `jit` calls the Python function itself, so that it can be stepped through."""
     return _Override("disable_jit", _boolean("disable_jit", disable))

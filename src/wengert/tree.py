@@ -1,278 +1,101 @@
 """Pytrees: nested containers taken apart into a list of leaves and a structure, and put together again.
 
-Nodes are tuples, lists, dicts (by sorted key), None (no leaves), named tuples, OrderedDict, defaultdict, deque, and
-every registered class; everything else is a leaf. This module is public as `wengert.tree`, and the home of what
-`wengert.tree_util` offers.
-
-Flattening is on the way of every jitted call, so flat tuples, lists and dicts of leaves take a shorter path: their
-structures are made once and kept.
+Nodes are tuples, lists, dicts (by sorted key), None (no leaves), named tuples, OrderedDict, defaultdict, deque,
+and every registered class; everything else is a leaf. This module is public as `wengert.tree`, and the home of
+what `wengert.tree_util` offers.
 """
 
 from __future__ import annotations
 
 import builtins
 import functools
-from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from wengert._lazy import lazy_module
+from wengert.treedef import (
+    NONE,
+    TUPLE,
+    DictKey,
+    Flatten,
+    FlattenedIndexKey,
+    FlattenWithKeys,
+    GetAttrKey,
+    IsLeaf,
+    KeyEntry,
+    KeyPath,
+    PyTreeDef,
+    SequenceKey,
+    Unflatten,
+    entries,
+    flatten,
+    flatten_paths,
+    keystr,
+    one_level,
+    one_level_with_keys,
+    prefix_error,
+    register_pytree_node,
+    unflatten,
+)
 
 dataclasses = lazy_module("dataclasses")
 
 __all__ = [
-    "all", "broadcast", "flatten", "flatten_with_path", "leaves", "leaves_with_path", "map", "map_with_path", "reduce",
-    "reduce_associative", "static", "structure", "transpose", "unflatten",
-]  # fmt: skip
+    "DictKey",
+    "FlattenedIndexKey",
+    "GetAttrKey",
+    "IsLeaf",
+    "KeyEntry",
+    "KeyPath",
+    "Partial",
+    "PyTreeDef",
+    "PyTreeRegistry",
+    "SequenceKey",
+    "all",
+    "all_leaves",
+    "broadcast",
+    "broadcast_prefix",
+    "default_registry",
+    "flatten",
+    "flatten_one_level",
+    "flatten_one_level_with_keys",
+    "flatten_with_path",
+    "is_tree_node",
+    "keystr",
+    "leaves",
+    "leaves_with_path",
+    "map",
+    "map_with_path",
+    "prefix_error",
+    "reduce",
+    "reduce_associative",
+    "register_dataclass",
+    "register_pytree_node",
+    "register_pytree_node_class",
+    "register_pytree_with_keys",
+    "register_pytree_with_keys_class",
+    "register_static",
+    "static",
+    "structure",
+    "transpose",
+    "treedef_children",
+    "treedef_is_leaf",
+    "treedef_tuple",
+    "unflatten",
+]
 
 T = TypeVar("T")
 Cls = TypeVar("Cls", bound=type)
-IsLeaf = Callable[[Any], bool] | None
-# map and all are names of functions below
-_map: Final = builtins.map
-_all: Final = builtins.all
+_all: Final = builtins.all  # the name is taken by a function below
 
 
-# ---------------------------------------------------------------------------------------------------- key paths
-
-
-class _Key:
-    """One step from a node to a child. Equal by value, so that paths can be compared and looked up."""
-
-    __slots__ = ()
-    _field = ""
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and getattr(self, self._field) == getattr(other, self._field)
-
-    def __hash__(self) -> int:
-        return hash((type(self).__name__, getattr(self, self._field)))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._field}={getattr(self, self._field)!r})"
-
-
-class SequenceKey(_Key):
-    """A child of a tuple or list: `[idx]`."""
-
-    __slots__ = ("idx",)
-    __match_args__ = ("idx",)
-    _field = "idx"
-
-    def __init__(self, idx: int) -> None:
-        self.idx = idx
-
-    def __str__(self) -> str:
-        return f"[{self.idx}]"
-
-
-class DictKey(_Key):
-    """A child of a dict: `['key']`."""
-
-    __slots__ = ("key",)
-    __match_args__ = ("key",)
-    _field = "key"
-
-    def __init__(self, key: Any) -> None:
-        self.key = key
-
-    def __str__(self) -> str:
-        return f"[{self.key!r}]"
-
-
-class GetAttrKey(_Key):
-    """A child that is an attribute: `.name`."""
-
-    __slots__ = ("name",)
-    __match_args__ = ("name",)
-    _field = "name"
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __str__(self) -> str:
-        return f".{self.name}"
-
-
-class FlattenedIndexKey(_Key):
-    """A child of a registered class that gives no keys: `[<flat index key>]`."""
-
-    __slots__ = ("key",)
-    __match_args__ = ("key",)
-    _field = "key"
-
-    def __init__(self, key: int) -> None:
-        self.key = key
-
-    def __str__(self) -> str:
-        return f"[<flat index {self.key}>]"
-
-
-KeyEntry = Any
-KeyPath = tuple[KeyEntry, ...]
-
-
-def keystr(keys: KeyPath, *, simple: bool = False, separator: str = "") -> str:
-    """A key path as text: `['a'][1].x`; with `simple` only the bare keys, joined by `separator`: `a/1/x`."""
-    if not simple:
-        return separator.join([str(key) for key in keys])
-    return separator.join([str(getattr(key, key._field) if isinstance(key, _Key) else key) for key in keys])
-
-
-# ----------------------------------------------------------------------------------------------------- registry
-
-Flatten = Callable[[Any], tuple[Iterable[Any], Any]]
-FlattenWithKeys = Callable[[Any], tuple[Iterable[tuple[Any, Any]], Any]]
-Unflatten = Callable[[Any, Iterable[Any]], Any]
-
-
-class _Entry:
-    """How one class is taken apart and put together."""
-
-    __slots__ = ("flatten", "flatten_with_keys", "kind", "name", "unflatten")
-
-    def __init__(
-        self, kind: type, flatten: Flatten, unflatten: Unflatten, flatten_with_keys: FlattenWithKeys | None
-    ) -> None:
-        self.kind = kind
-        self.name = kind.__name__
-        self.flatten = flatten
-        self.unflatten = unflatten
-        self.flatten_with_keys = flatten_with_keys
-
-
-def _is_namedtuple(kind: type) -> bool:
-    return issubclass(kind, tuple) and kind is not tuple and hasattr(kind, "_fields")
-
-
-_leaf_types: set[type] = set()
-
-
-class _Entries(dict[type, "_Entry | None"]):
-    """Type -> how to flatten it, or None for a leaf. An unknown type is classified when it is first met."""
-
-    def __missing__(self, kind: type) -> _Entry | None:
-        entry = None
-        if _is_namedtuple(kind):
-            names = kind._fields  # type: ignore[attr-defined]
-            entry = _Entry(
-                kind,
-                lambda node: (node, kind),
-                lambda _, children: kind(*children),
-                lambda node: ([(GetAttrKey(n), child) for n, child in zip(names, node, strict=True)], kind),
-            )
-        else:
-            _leaf_types.add(kind)
-        self[kind] = entry
-        return entry
-
-
-_entries: Final = _Entries()
-
-
-def _keys_of(node: dict[Any, Any]) -> tuple[Any, ...]:
-    """The keys of a dict, sorted."""
-    try:
-        return tuple(sorted(node))
-    except TypeError as error:
-        kinds = ", ".join(sorted({type(key).__name__ for key in node}))
-        raise ValueError(
-            f"the keys of a dict in a pytree must be sortable, so that equal dicts flatten alike; these are not"
-            f" (their types: {kinds}): {list(node)!r}. Use keys of one type."
-        ) from error
-
-
-def _dict_with_keys(node: dict[Any, Any]) -> tuple[list[tuple[DictKey, Any]], Any]:
-    keys = _keys_of(node)
-    return [(DictKey(key), node[key]) for key in keys], keys
-
-
-def _flatten_dict(node: dict[Any, Any]) -> tuple[list[Any], Any]:
-    keys = _keys_of(node)
-    return [node[key] for key in keys], keys
-
-
-def _flatten_defaultdict(node: defaultdict[Any, Any]) -> tuple[list[Any], Any]:
-    keys = _keys_of(node)
-    return [node[key] for key in keys], (node.default_factory, keys)
-
-
-def _indexed(node: Iterable[Any]) -> list[tuple[SequenceKey, Any]]:
-    return [(SequenceKey(i), child) for i, child in enumerate(node)]
-
-
-def _dict_from(keys: Any, children: Iterable[Any]) -> dict[Any, Any]:
-    return dict(zip(keys, children, strict=True))
-
-
-_TUPLE: Final = _Entry(
-    tuple, lambda node: (node, None), lambda _, children: tuple(children), lambda node: (_indexed(node), None)
-)
-_LIST: Final = _Entry(
-    list, lambda node: (node, None), lambda _, children: list(children), lambda node: (_indexed(node), None)
-)
-_DICT: Final = _Entry(dict, _flatten_dict, _dict_from, _dict_with_keys)
-_NONE_ENTRY: Final = _Entry(type(None), lambda _: ((), None), lambda _, __: None, lambda _: ((), None))
-for _entry in (
-    _TUPLE,
-    _LIST,
-    _DICT,
-    _NONE_ENTRY,
-    _Entry(
-        OrderedDict,
-        lambda node: (list(node.values()), tuple(node)),
-        lambda keys, children: OrderedDict(zip(keys, children, strict=True)),
-        lambda node: ([(DictKey(key), child) for key, child in node.items()], tuple(node)),
-    ),
-    _Entry(
-        defaultdict,
-        _flatten_defaultdict,
-        lambda data, children: defaultdict(data[0], _dict_from(data[1], children)),
-        lambda node: (_dict_with_keys(node)[0], (node.default_factory, _keys_of(node))),
-    ),
-    _Entry(
-        deque,
-        lambda node: (list(node), node.maxlen),
-        lambda maxlen, children: deque(children, maxlen),
-        lambda node: (_indexed(node), node.maxlen),
-    ),
-):
-    _entries[_entry.kind] = _entry
-
-
-def register_pytree_node(
-    nodetype: type[Any],
-    flatten_func: Flatten,
-    unflatten_func: Unflatten,
-    flatten_with_keys_func: FlattenWithKeys | None = None,
-) -> None:
-    """Make instances of exactly the class `nodetype` nodes of pytrees.
-
-    Args:
-      flatten_func: instance -> (children, auxiliary data). The data must be hashable and comparable by ==.
-      unflatten_func: (auxiliary data, children) -> instance. It must take any objects as children.
-      flatten_with_keys_func: instance -> ((key, child) pairs, auxiliary data), for key paths.
-    Raises:
-      ValueError: the class is a node already.
-    """
-    if not isinstance(nodetype, type):
-        raise TypeError(f"register_pytree_node takes a class, got {nodetype!r}")
-    if not (callable(flatten_func) and callable(unflatten_func)):
-        raise TypeError(f"to register {nodetype.__name__}, flatten_func and unflatten_func must be functions")
-    known = _entries.get(nodetype)
-    if known is not None and not (_is_namedtuple(nodetype) and nodetype not in _registered):
-        raise ValueError(f"Duplicate custom PyTreeDef type registration for {nodetype}: it is a pytree node already")
-    _registered.add(nodetype)
-    _leaf_types.discard(nodetype)
-    _entries[nodetype] = _Entry(nodetype, flatten_func, unflatten_func, flatten_with_keys_func)
-
-
-_registered: set[type] = set()
+# ----------------------------------------------------------------------------------------------- registration
 
 
 def register_pytree_node_class(cls: Cls) -> Cls:
-    """Class decorator: register by the methods `tree_flatten(self)` and classmethod `tree_unflatten(aux, children)`."""
-    register_pytree_node(cls, lambda node: node.tree_flatten(), cls.tree_unflatten)  # type: ignore[attr-defined]
+    """Class decorator: by the method `tree_flatten(self)` and the classmethod `tree_unflatten(aux, children)`."""
+    unflatten_func = cls.tree_unflatten  # type: ignore[attr-defined]
+    register_pytree_node(cls, lambda node: node.tree_flatten(), unflatten_func)
     return cls
 
 
@@ -282,7 +105,10 @@ def register_pytree_with_keys(
     unflatten_func: Unflatten,
     flatten_func: Flatten | None = None,
 ) -> None:
-    """As `register_pytree_node`, with a function that gives (key, child) pairs; `flatten_func` may save their making."""
+    """As `register_pytree_node`, by a function that gives (key, child) pairs.
+
+    With `flatten_func`, the keys need not be made where nobody asks for them.
+    """
 
     def without_keys(node: Any) -> tuple[Iterable[Any], Any]:
         pairs, data = flatten_with_keys(node)
@@ -292,7 +118,7 @@ def register_pytree_with_keys(
 
 
 def register_pytree_with_keys_class(cls: Cls) -> Cls:
-    """Class decorator: by the methods `tree_flatten_with_keys(self)`, `tree_unflatten`, and if there is one `tree_flatten`."""
+    """Class decorator: by the methods `tree_flatten_with_keys`, `tree_unflatten`, and `tree_flatten` if it is there."""
     register_pytree_with_keys(
         cls,
         lambda node: node.tree_flatten_with_keys(),
@@ -324,9 +150,12 @@ def register_dataclass(
     if data_fields is None or meta_fields is None:
         if not is_dataclass:
             raise TypeError(
-                f"register_dataclass: {nodetype.__name__} is no dataclass, so data_fields and meta_fields must be given"
+                f"register_dataclass: {nodetype.__name__} is no dataclass, so data_fields and meta_fields must be"
+                " given"
             )
-        fields = [field for field in dataclasses.fields(nodetype) if field.init and field.name not in drop_fields]
+        fields = [
+            field for field in dataclasses.fields(nodetype) if field.init and field.name not in drop_fields
+        ]
         data_fields = [field.name for field in fields if not field.metadata.get("static", False)]
         meta_fields = [field.name for field in fields if field.metadata.get("static", False)]
     data, meta = tuple(data_fields), tuple(meta_fields)
@@ -335,16 +164,18 @@ def register_dataclass(
         given = {*data, *meta}
         if wanted != given:
             raise ValueError(
-                f"register_dataclass: data_fields and meta_fields must together be the fields of {nodetype.__name__}"
-                f" that its constructor takes. Missing: {sorted(wanted - given)}; unknown: {sorted(given - wanted)}."
-                " Fields that are not to be kept go into drop_fields."
+                f"register_dataclass: data_fields and meta_fields must together be the fields that the constructor"
+                f" of {nodetype.__name__} takes. Missing: {sorted(wanted - given)}; unknown:"
+                f" {sorted(given - wanted)}. Fields that are not to be kept go into drop_fields."
             )
 
     def flatten_fields(node: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         return tuple([getattr(node, name) for name in data]), tuple([getattr(node, name) for name in meta])
 
     def flatten_fields_with_keys(node: Any) -> tuple[list[tuple[GetAttrKey, Any]], tuple[Any, ...]]:
-        return [(GetAttrKey(name), getattr(node, name)) for name in data], tuple([getattr(node, n) for n in meta])
+        return [(GetAttrKey(name), getattr(node, name)) for name in data], tuple(
+            [getattr(node, n) for n in meta]
+        )
 
     def unflatten_fields(values: tuple[Any, ...], children: Iterable[Any]) -> Any:
         arguments = dict(zip(meta, values, strict=True))
@@ -356,293 +187,18 @@ def register_dataclass(
 
 
 def register_static(cls: type[T]) -> type[T]:
-    """Class decorator: instances are nodes without leaves, part of the structure; hashable, comparable by ==."""
+    """Class decorator: instances are part of the structure, without leaves. They are hashable, comparable by ==."""
     register_pytree_node(cls, lambda node: ((), node), lambda node, _: node)
     return cls
 
 
 def static(**kwargs: Any) -> Any:
-    """A dataclass field that `register_dataclass` makes part of the structure. Arguments as of `dataclasses.field`."""
+    """A dataclass field that is part of the structure to `register_dataclass`. Arguments as `dataclasses.field`."""
     metadata = {"static": True, **(kwargs.pop("metadata", None) or {})}
     return dataclasses.field(metadata=metadata, **kwargs)
 
 
-# ----------------------------------------------------------------------------------------------------- structure
-
-
-class PyTreeDef:
-    """The structure of a pytree: everything but its leaves. Hashable, and equal by value."""
-
-    __slots__ = ("_children", "_data", "_entry", "_hash", "num_leaves", "num_nodes")
-
-    num_leaves: int
-    num_nodes: int
-
-    def __init__(self, entry: _Entry | None, data: Any, children: tuple[PyTreeDef, ...]) -> None:
-        self._entry = entry
-        self._data = data
-        self._children = children
-        self._hash: int | None = None
-        leaf_count, node_count = (1 if entry is None else 0), 1
-        for child in children:
-            leaf_count += child.num_leaves
-            node_count += child.num_nodes
-        self.num_leaves = leaf_count
-        self.num_nodes = node_count
-
-    def __hash__(self) -> int:
-        if self._hash is None:
-            self._hash = hash((self._entry and self._entry.kind, self._data, self._children))
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        if not isinstance(other, PyTreeDef):
-            return NotImplemented
-        return (
-            self._entry is other._entry
-            and self.num_nodes == other.num_nodes
-            and bool(self._data == other._data)
-            and self._children == other._children
-        )
-
-    def __repr__(self) -> str:
-        return f"PyTreeDef({self._text()})"
-
-    def _text(self) -> str:
-        entry = self._entry
-        if entry is None:
-            return "*"
-        parts = [child._text() for child in self._children]
-        if entry is _NONE_ENTRY:
-            return "None"
-        if entry is _TUPLE:
-            return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
-        if entry is _LIST:
-            return f"[{', '.join(parts)}]"
-        if entry is _DICT:
-            return f"{{{', '.join([f'{key!r}: {part}' for key, part in zip(self._data, parts, strict=True)])}}}"
-        if _is_namedtuple(entry.kind) and entry.kind not in _registered:
-            return f"CustomNode(namedtuple[{entry.name}], [{', '.join(parts)}])"
-        return f"CustomNode({entry.name}[{self._data}], [{', '.join(parts)}])"
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return _rebuild, (None if self._entry is None else self._entry.kind, self._data, self._children)
-
-    def children(self) -> list[PyTreeDef]:
-        """The structures of the children; none for a leaf."""
-        return list(self._children)
-
-    def node_data(self) -> tuple[type, Any] | None:
-        """The class of the root and its auxiliary data (the keys of a dict); None for a leaf."""
-        if self._entry is None:
-            return None
-        return self._entry.kind, list(self._data) if self._entry is _DICT else self._data
-
-    def unflatten(self, leaves: Iterable[Any]) -> Any:
-        """The pytree of this structure with these leaves.
-
-        Raises:
-          ValueError: there are more or fewer leaves than the structure has.
-        """
-        values = leaves if isinstance(leaves, list) else list(leaves)
-        if len(values) != self.num_leaves:
-            raise ValueError(
-                f"Too {'few' if len(values) < self.num_leaves else 'many'} leaves for PyTreeDef;"
-                f" expected {self.num_leaves}, got {len(values)}: {self}"
-            )
-        if self._entry is _TUPLE and self.num_nodes == self.num_leaves + 1:
-            return tuple(values)
-        return self._build(values, 0)
-
-    def _build(self, values: list[Any], start: int) -> Any:
-        entry = self._entry
-        if entry is None:
-            return values[start]
-        children = []
-        for child in self._children:
-            if child is _LEAF:
-                children.append(values[start])
-                start += 1
-            else:
-                children.append(child._build(values, start))
-                start += child.num_leaves
-        return children if entry is _LIST else entry.unflatten(self._data, children)
-
-    def flatten_up_to(self, full_tree: Any) -> list[Any]:
-        """The subtrees of `full_tree` where this structure has leaves.
-
-        Raises:
-          ValueError: this structure is not a prefix of the tree's.
-        """
-        found: list[Any] = []
-        if not self._collect(full_tree, found):
-            raise ValueError(prefix_error(self, full_tree, "the structure", "the tree"))
-        return found
-
-    def _collect(self, tree: Any, found: list[Any]) -> bool:
-        entry = self._entry
-        if entry is None:
-            found.append(tree)
-            return True
-        if _entries[type(tree)] is not entry:
-            return False
-        children, data = _one_level(entry, tree)
-        if len(children) != len(self._children) or data != self._data:
-            return False
-        for child, subtree in zip(self._children, children, strict=True):
-            if child is _LEAF:
-                found.append(subtree)
-            elif not child._collect(subtree, found):
-                return False
-        return True
-
-    def compose(self, inner: PyTreeDef) -> PyTreeDef:
-        """This structure with `inner` in the place of each leaf."""
-        if self._entry is None:
-            return inner
-        return PyTreeDef(self._entry, self._data, tuple([child.compose(inner) for child in self._children]))
-
-
-_LEAF: Final = PyTreeDef(None, None, ())
-_NONE: Final = PyTreeDef(_NONE_ENTRY, None, ())
-
-
-def _rebuild(kind: type | None, data: Any, children: tuple[PyTreeDef, ...]) -> PyTreeDef:
-    if kind is None:
-        return _LEAF
-    entry = _entries[kind]
-    if entry is None:
-        raise ValueError(f"a pickled PyTreeDef has nodes of {kind}, which is not registered as a pytree node here")
-    return PyTreeDef(entry, data, children)
-
-
-def _one_level(entry: _Entry, node: Any) -> tuple[Sequence[Any], Any]:
-    """The children and the data of a node, whose registered function may return any iterable."""
-    try:
-        children, data = entry.flatten(node)
-    except (TypeError, ValueError) as error:
-        if entry.kind in _registered:
-            error.add_note(f"While flattening a {entry.name}: its flatten function must return (children, data).")
-        raise
-    return (children if isinstance(children, (list, tuple)) else tuple(children)), data
-
-
-def treedef_tuple(treedefs: Iterable[PyTreeDef]) -> PyTreeDef:
-    """The structure of a tuple of trees with these structures."""
-    return PyTreeDef(_TUPLE, None, tuple(treedefs))
-
-
-def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
-    """The structures of the children of the root."""
-    return treedef.children()
-
-
-def treedef_is_leaf(treedef: PyTreeDef) -> bool:
-    """Whether this is the structure of a single leaf."""
-    return treedef.num_nodes == 1 and treedef.num_leaves == 1
-
-
-# ----------------------------------------------------------------------------------------------------- flattening
-
-_KEPT: Final = 4096
-_STR: Final = frozenset((str,))
-_flat: dict[tuple[_Entry, int], PyTreeDef] = {}
-_dict_keys: dict[tuple[str, ...], tuple[str, ...]] = {}
-_flat_dicts: dict[tuple[str, ...], PyTreeDef] = {}
-
-
-def _flat_structure(entry: _Entry, count: int) -> PyTreeDef:
-    """The structure of a tuple or list of `count` leaves."""
-    treedef = _flat.get((entry, count))
-    if treedef is None:
-        treedef = PyTreeDef(entry, None, (_LEAF,) * count)
-        if len(_flat) < _KEPT:
-            _flat[entry, count] = treedef
-    return treedef
-
-
-def _sorted_keys(node: dict[Any, Any]) -> tuple[Any, ...]:
-    """`_keys_of`, remembered for dicts of strings."""
-    if not _STR.issuperset(_map(type, node)):
-        return _keys_of(node)
-    given = tuple(node)
-    keys = _dict_keys.get(given)
-    if keys is None:
-        keys = tuple(sorted(given))
-        if len(_dict_keys) >= _KEPT:
-            _dict_keys.clear()
-            _flat_dicts.clear()
-        _dict_keys[given] = keys
-        _flat_dicts[keys] = PyTreeDef(_DICT, keys, (_LEAF,) * len(keys))
-    return keys
-
-
-def _flatten(tree: Any, found: list[Any]) -> PyTreeDef:
-    """Append the leaves of `tree` to `found`; return its structure."""
-    entry = _entries[type(tree)]
-    if entry is None:
-        found.append(tree)
-        return _LEAF
-    if entry is _DICT:
-        data: Any = _sorted_keys(tree)
-        children: Any = [tree[key] for key in data]
-        if _leaf_types.issuperset(_map(type, children)):
-            flat_dict = _flat_dicts.get(data)
-            if flat_dict is not None and flat_dict._data is data:
-                found += children
-                return flat_dict
-    elif entry is _TUPLE or entry is _LIST:
-        children, data = tree, None
-        if _leaf_types.issuperset(_map(type, children)):
-            found += children
-            return _flat_structure(entry, len(children))
-    elif entry is _NONE_ENTRY:
-        return _NONE
-    else:
-        children, data = _one_level(entry, tree)
-    structures = []
-    for child in children:
-        if _entries[type(child)] is None:
-            found.append(child)
-            structures.append(_LEAF)
-        else:
-            structures.append(_flatten(child, found))
-    return PyTreeDef(entry, data, tuple(structures))
-
-
-def _flatten_with(tree: Any, found: list[Any], is_leaf: Callable[[Any], bool]) -> PyTreeDef:
-    """`_flatten`, where `is_leaf` may declare any subtree a leaf."""
-    entry = _entries[type(tree)]
-    if entry is None or is_leaf(tree):
-        found.append(tree)
-        return _LEAF
-    if entry is _NONE_ENTRY:
-        return _NONE
-    children, data = _one_level(entry, tree)
-    return PyTreeDef(entry, data, tuple([_flatten_with(child, found, is_leaf) for child in children]))
-
-
-def flatten(tree: Any, is_leaf: IsLeaf = None) -> tuple[list[Any], PyTreeDef]:
-    """Take a pytree apart: its leaves, in order, and its structure.
-
-    Args:
-      is_leaf: called on every node; where it returns True, the node is a leaf and is not looked into.
-    Raises:
-      ValueError: a dict has keys that can't be sorted.
-    """
-    found: list[Any] = []
-    return found, (_flatten(tree, found) if is_leaf is None else _flatten_with(tree, found, is_leaf))
-
-
-def unflatten(treedef: PyTreeDef, leaves: Iterable[Any]) -> Any:
-    """Put a pytree together from its structure and its leaves, the inverse of `flatten`.
-
-    Raises:
-      ValueError: the structure has another number of leaves.
-    """
-    return treedef.unflatten(leaves)
+# ------------------------------------------------------------------------------------------------- flattening
 
 
 def leaves(tree: Any, is_leaf: IsLeaf = None) -> list[Any]:
@@ -655,38 +211,19 @@ def structure(tree: Any, is_leaf: IsLeaf = None) -> PyTreeDef:
     return flatten(tree, is_leaf)[1]
 
 
-def _one_level_with_keys(entry: _Entry, node: Any) -> tuple[list[tuple[Any, Any]], Any]:
-    if entry.flatten_with_keys is not None:
-        pairs, data = entry.flatten_with_keys(node)
-        return list(pairs), data
-    children, data = _one_level(entry, node)
-    return [(FlattenedIndexKey(i), child) for i, child in enumerate(children)], data
-
-
-def _flatten_paths(
-    tree: Any, path: KeyPath, found: list[tuple[KeyPath, Any]], is_leaf: Callable[[KeyPath, Any], bool] | None
-) -> PyTreeDef:
-    entry = _entries[type(tree)]
-    if entry is None or (is_leaf is not None and is_leaf(path, tree)):
-        found.append((path, tree))
-        return _LEAF
-    if entry is _NONE_ENTRY:
-        return _NONE
-    pairs, data = _one_level_with_keys(entry, tree)
-    return PyTreeDef(
-        entry, data, tuple([_flatten_paths(child, (*path, key), found, is_leaf) for key, child in pairs])
-    )
-
-
 def flatten_with_path(
     tree: Any, is_leaf: Callable[..., bool] | None = None, is_leaf_takes_path: bool = False
 ) -> tuple[list[tuple[KeyPath, Any]], PyTreeDef]:
-    """As `flatten`, with (key path, leaf) pairs. With `is_leaf_takes_path`, `is_leaf` is called on (path, node)."""
+    """As `flatten`, with (key path, leaf) pairs in the place of leaves.
+
+    Args:
+      is_leaf_takes_path: call `is_leaf` on (path, node) instead of node.
+    """
     found: list[tuple[KeyPath, Any]] = []
     if is_leaf is None or is_leaf_takes_path:
-        return found, _flatten_paths(tree, (), found, is_leaf)
+        return found, flatten_paths(tree, (), found, is_leaf)
     test = is_leaf
-    return found, _flatten_paths(tree, (), found, lambda _, node: test(node))
+    return found, flatten_paths(tree, (), found, lambda _, node: test(node))
 
 
 def leaves_with_path(
@@ -696,16 +233,17 @@ def leaves_with_path(
     return flatten_with_path(tree, is_leaf, is_leaf_takes_path)[0]
 
 
-def flatten_one_level(tree: Any) -> tuple[Iterable[Any], Hashable]:
+def flatten_one_level(tree: Any) -> tuple[tuple[Any, ...], Hashable]:
     """The children and the auxiliary data of the root.
 
     Raises:
       ValueError: `tree` is a leaf.
     """
-    entry = _entries[type(tree)]
+    entry = entries[type(tree)]
     if entry is None:
         raise ValueError(f"can't tree-flatten type: {type(tree)} is not a pytree node, but a leaf")
-    return _one_level(entry, tree)
+    children, data = one_level(entry, tree)
+    return tuple(children), data
 
 
 def flatten_one_level_with_keys(tree: Any) -> tuple[Iterable[tuple[Any, Any]], Hashable]:
@@ -714,70 +252,38 @@ def flatten_one_level_with_keys(tree: Any) -> tuple[Iterable[tuple[Any, Any]], H
     Raises:
       ValueError: `tree` is a leaf.
     """
-    entry = _entries[type(tree)]
+    entry = entries[type(tree)]
     if entry is None:
         raise ValueError(f"can't tree-flatten type: {type(tree)} is not a pytree node, but a leaf")
-    return _one_level_with_keys(entry, tree)
+    return one_level_with_keys(entry, tree)
 
 
 def is_tree_node(typ: type) -> bool:
     """Whether instances of this class are nodes."""
-    return _entries[typ] is not None
+    return entries[typ] is not None
 
 
 def all_leaves(iterable: Iterable[Any], is_leaf: IsLeaf = None) -> bool:
     """Whether no element is a node (None is one)."""
-    return _all([_entries[type(x)] is None or (is_leaf is not None and is_leaf(x)) for x in iterable])
+    return _all([entries[type(x)] is None or (is_leaf is not None and is_leaf(x)) for x in iterable])
 
 
-# -------------------------------------------------------------------------------------------------- prefixes
+def treedef_tuple(treedefs: Iterable[PyTreeDef]) -> PyTreeDef:
+    """The structure of a tuple of trees with these structures."""
+    return PyTreeDef(TUPLE, None, tuple(treedefs))
 
 
-def _kind_text(entry: _Entry | None, length: int) -> str:
-    if entry is None:
-        return "a leaf"
-    if entry is _NONE_ENTRY:
-        return "None"
-    return f"a {entry.name} of {length}"
+def treedef_children(treedef: PyTreeDef) -> list[PyTreeDef]:
+    """The structures of the children of the root."""
+    return treedef.children()
 
 
-def _difference(prefix: PyTreeDef, tree: Any, path: KeyPath) -> tuple[KeyPath, str, str] | None:
-    """Where and how `tree` first fails to have the prefix: path, what the prefix has there, what the tree has."""
-    entry, other = prefix._entry, _entries[type(tree)]
-    if entry is None:
-        return None
-    expected = _kind_text(entry, len(prefix._children))
-    if other is None:
-        return path, expected, f"a leaf of type {type(tree).__name__}"
-    pairs, data = _one_level_with_keys(other, tree)
-    if entry is not other or len(pairs) != len(prefix._children):
-        got = _kind_text(other, len(pairs))
-    elif data != prefix._data:
-        got = expected
-    else:
-        for child, (key, subtree) in zip(prefix._children, pairs, strict=True):
-            found = _difference(child, subtree, (*path, key))
-            if found is not None:
-                return found
-        return None
-    if entry is other and data != prefix._data and not (data is prefix._data is None):
-        word = "keys" if entry.kind in (dict, OrderedDict) else "data"
-        mine, its = (list(x) if word == "keys" else x for x in (prefix._data, data))
-        return path, f"{expected} with {word} {mine}", f"{got} with {word} {its}"
-    return path, expected, got
+def treedef_is_leaf(treedef: PyTreeDef) -> bool:
+    """Whether this is the structure of a single leaf."""
+    return treedef.num_nodes == 1 and treedef.num_leaves == 1
 
 
-def prefix_error(prefix: PyTreeDef, full_tree: Any, prefix_name: str, full_name: str) -> str:
-    """Why `prefix` is not a prefix of `full_tree`, for an error message."""
-    found = _difference(prefix, full_tree, ())
-    if found is None:
-        return f"{prefix_name} and {full_name} have different structures"
-    path, expected, got = found
-    place = f"at {keystr(path)}" if path else "at the root"
-    return (
-        f"pytree structure error: {prefix_name} and {full_name} differ {place}: {prefix_name} has {expected} there,"
-        f" {full_name} has {got}.\n  {prefix_name}: {prefix}\n  {full_name}: {structure(full_tree)}"
-    )
+# --------------------------------------------------------------------------------- prefixes, maps, reductions
 
 
 def broadcast_prefix(
@@ -801,7 +307,7 @@ def broadcast_prefix(
         raise ValueError(prefix_error(prefix, full_tree, prefix_name, full_name))
     result: list[Any] = []
     for value, subtree in zip(values, subtrees, strict=True):
-        if _entries[type(subtree)] is None:
+        if entries[type(subtree)] is None:
             result.append(value)
         else:
             result += [value] * structure(subtree).num_leaves
@@ -815,9 +321,6 @@ def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
       ValueError: `prefix_tree` is not a prefix of `full_tree`.
     """
     return structure(full_tree, is_leaf).unflatten(broadcast_prefix(prefix_tree, full_tree, is_leaf))
-
-
-# -------------------------------------------------------------------------------------------- maps and reductions
 
 
 def _matched(treedef: PyTreeDef, rest: tuple[Any, ...], name: str) -> Iterator[list[Any]]:
@@ -873,7 +376,9 @@ class Unspecified:
 _UNSPECIFIED: Final = Unspecified()
 
 
-def reduce(function: Callable[[Any, Any], Any], tree: Any, initializer: Any = _UNSPECIFIED, is_leaf: IsLeaf = None) -> Any:
+def reduce(
+    function: Callable[[Any, Any], Any], tree: Any, initializer: Any = _UNSPECIFIED, is_leaf: IsLeaf = None
+) -> Any:
     """Combine the leaves from left to right, beginning with `initializer` if it is given.
 
     Raises:
@@ -918,29 +423,27 @@ def transpose(outer_treedef: PyTreeDef, inner_treedef: PyTreeDef | None, pytree_
     Args:
       inner_treedef: None to take it from the tree.
     Raises:
-      TypeError, ValueError: the tree has not the structure outer of inner.
+      TypeError: the tree has not as many leaves as the structure outer of inner, or one of them has none.
+      ValueError: the inner structure is to be found, and the tree does not begin with the outer one.
     """
-    subtrees = outer_treedef.flatten_up_to(pytree_to_transpose)
     if inner_treedef is None:
-        if not subtrees:
-            raise TypeError("tree.transpose: the inner structure can't be found in a tree without leaves; give it")
-        inner_treedef = structure(subtrees[0])
+        subtrees = outer_treedef.flatten_up_to(pytree_to_transpose)
+        inner_treedef = structure(subtrees[0]) if subtrees else NONE
     outer_size, inner_size = outer_treedef.num_leaves, inner_treedef.num_leaves
     if outer_size == 0 or inner_size == 0:
-        raise TypeError("tree.transpose: the structures must have leaves")
-    columns = []
-    for subtree in subtrees:
-        values, treedef = flatten(subtree)
-        if treedef != inner_treedef:
-            if inner_size == len(values):
-                raise TypeError(f"tree.transpose: a subtree has the structure {treedef}, not the inner {inner_treedef}")
-            values = inner_treedef.flatten_up_to(subtree)
-        columns.append(values)
+        raise TypeError("tree.transpose: both structures must have leaves")
+    values, treedef = flatten(pytree_to_transpose)
+    if len(values) != outer_size * inner_size:
+        raise TypeError(
+            f"tree.transpose: the tree has {len(values)} leaves, not {outer_size} times {inner_size}.\n"
+            f"  expected: {outer_treedef.compose(inner_treedef)}\n  the tree: {treedef}"
+        )
+    columns = [values[start : start + inner_size] for start in range(0, len(values), inner_size)]
     rows = [outer_treedef.unflatten([column[i] for column in columns]) for i in range(inner_size)]
     return inner_treedef.unflatten(rows)
 
 
-# ------------------------------------------------------------------------------------------------------- Partial
+# ---------------------------------------------------------------------------------------------------- Partial
 
 
 class _Boxed:
@@ -971,18 +474,19 @@ class Partial(functools.partial):  # type: ignore[type-arg]
     """
 
     def __new__(cls, func: Callable[..., Any], *args: Any, **kw: Any) -> Partial:
-        return super().__new__(cls, _Boxed(func) if isinstance(func, functools.partial) else func, *args, **kw)
+        return super().__new__(
+            cls, _Boxed(func) if isinstance(func, functools.partial) else func, *args, **kw
+        )
 
 
 register_pytree_node(
     Partial,
     lambda node: ((node.args, node.keywords), node.func),
     lambda function, children: Partial(function, *(pair := tuple(children))[0], **pair[1]),
-    lambda node: (((GetAttrKey("args"), node.args), (GetAttrKey("keywords"), node.keywords)), node.func),
 )
 
 
-# ------------------------------------------------------------------------------------------- the registry as an object
+# ---------------------------------------------------------------------------------- the registry as an object
 
 
 class PyTreeRegistry:
@@ -996,15 +500,17 @@ class PyTreeRegistry:
 
     def flatten_one_level(self, tree: Any) -> tuple[Iterable[Any], Any] | None:
         """The children and the data of the root; None for a leaf."""
-        entry = _entries[type(tree)]
-        return None if entry is None else _one_level(entry, tree)
+        entry = entries[type(tree)]
+        return None if entry is None else flatten_one_level(tree)
 
     def flatten_one_level_with_keys(self, tree: Any) -> tuple[Iterable[tuple[Any, Any]], Any] | None:
         """The (key, child) pairs and the data of the root; None for a leaf."""
-        entry = _entries[type(tree)]
-        return None if entry is None else _one_level_with_keys(entry, tree)
+        entry = entries[type(tree)]
+        return None if entry is None else one_level_with_keys(entry, tree)
 
-    def flatten_with_path(self, tree: Any, leaf_predicate: IsLeaf = None) -> tuple[list[tuple[KeyPath, Any]], PyTreeDef]:
+    def flatten_with_path(
+        self, tree: Any, leaf_predicate: IsLeaf = None
+    ) -> tuple[list[tuple[KeyPath, Any]], PyTreeDef]:
         """`tree.flatten_with_path`."""
         return flatten_with_path(tree, leaf_predicate)
 
