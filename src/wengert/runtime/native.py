@@ -32,7 +32,6 @@ MAX_ARGS: Final = 1 << 16
 # Args: one address each. Anything but an integer is a TypeError, raised by CPython's own conversion.
 # PyBytes_AsString gives the record that make_entry packed: the program's address and its number of arguments.
 _ENTRY_IR: Final = """
-@wrong_count = private constant [48 x i8] c"the program takes %zd addresses, %zd were given\\00"
 @PyExc_TypeError = external global ptr
 @_Py_NoneStruct = external global i8
 declare ptr @PyBytes_AsString(ptr)
@@ -149,12 +148,15 @@ class _MethodDef(ctypes.Structure):
     )
 
 
-_METH_FASTCALL: Final = 0x80
+METH_O: Final = 0x08
+METH_FASTCALL: Final = 0x80
 
+_new_function: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
+    ("PyCFunction_NewEx", ctypes.pythonapi)
+)
+_definitions: dict[int, _MethodDef] = {}  # by address; a PyCFunction points to its definition for as long as it lives
 _lock = threading.Lock()
 _entry_code: cpu.LoadedCode | None = None
-_definitions: list[_MethodDef] = []  # a PyCFunction points to its definition for as long as it lives
-_new_function: Any = None
 
 
 def _cpython_symbol(name: str) -> int | None:
@@ -165,15 +167,28 @@ def _cpython_symbol(name: str) -> int | None:
     return ctypes.cast(symbol, ctypes.c_void_p).value
 
 
-def _load_entry() -> None:
-    global _entry_code, _new_function
-    code = cpu.load(_ENTRY_IR + _ENTRY_BODY.replace("KIND", "short") + _ENTRY_BODY.replace("KIND", "long"))
-    for kind in (b"short", b"long"):
-        address = code.address(f"wengert_entry_{kind.decode()}")
-        _definitions.append(_MethodDef(b"program", address, _METH_FASTCALL, b"A compiled program; takes addresses."))
-    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    _new_function = prototype(("PyCFunction_NewEx", ctypes.pythonapi))
-    _entry_code = code
+def make_function(name: str, address: int, flags: int, self: Any) -> Callable[..., Any]:
+    """A Python callable of a native function with the signature that CPython has for `flags` (METH_O, METH_FASTCALL)."""
+    definition = _definitions.get(address)
+    if definition is None:
+        definition = _definitions[address] = _MethodDef(name.encode(), address, flags, None)
+    function: Callable[..., Any] = _new_function(ctypes.addressof(definition), self, None)
+    return function
+
+
+def ir_string(name: str, text: str) -> str:
+    """LLVM IR that defines `@name` as a C string (ASCII, without quotes or backslashes)."""
+    return f'@{name} = private constant [{len(text) + 1} x i8] c"{text}\\00"\n'
+
+
+def _load_entry() -> cpu.LoadedCode:
+    global _entry_code
+    with _lock:
+        if _entry_code is None:
+            message = ir_string("wrong_count", "the program takes %zd addresses, %zd were given")
+            bodies = _ENTRY_BODY.replace("KIND", "short") + _ENTRY_BODY.replace("KIND", "long")
+            _entry_code = cpu.load(message + _ENTRY_IR + bodies)
+        return _entry_code
 
 
 def make_entry(program_address: int, n_args: int, release_gil: bool) -> Callable[..., int | None]:
@@ -187,12 +202,10 @@ def make_entry(program_address: int, n_args: int, release_gil: bool) -> Callable
     """
     if not 0 <= n_args <= MAX_ARGS:
         raise ValueError(f"a program takes up to {MAX_ARGS} addresses, got {n_args}")
-    with _lock:
-        if _entry_code is None:
-            _load_entry()
+    code = _entry_code or _load_entry()
     record = program_address.to_bytes(8, sys.byteorder) + n_args.to_bytes(8, sys.byteorder)
-    entry: Callable[..., int | None] = _new_function(ctypes.addressof(_definitions[release_gil]), record, None)
-    return entry
+    address = code.address("wengert_entry_long" if release_gil else "wengert_entry_short")
+    return make_function("program", address, METH_FASTCALL, record)
 
 
 # ---- calls from programs to Python
