@@ -14,7 +14,7 @@ nothing is parsed or checked here: LLVM does that once, at the end. An instructi
     b.ret()
     text = module.text()
 
-Types: `F16 BF16 F32 F64 I1 I8 I16 I32 I64 PTR VOID`; `F32.vec(8)` is `<8 x float>`, and `F32.vec(1)` is `F32`
+Types: `F16 BF16 F32 F64 I1 I8 I16 I32 I64 I128 PTR VOID`; `F32.vec(8)` is `<8 x float>`, and `F32.vec(1)` is `F32`
 itself: one lane means a scalar everywhere. Types are interned (compare with `is`) and know `.kind` ("f32"),
 `.lanes`, `.bits`, `.is_float`, `.text`, `.scalar`, and `.like("i32")`: as many lanes of another kind.
 
@@ -60,6 +60,7 @@ from wengert.backends.irtypes import (
     I16,
     I32,
     I64,
+    I128,
     PTR,
     VOID,
     Operand,
@@ -79,6 +80,7 @@ __all__ = [
     "I16",
     "I32",
     "I64",
+    "I128",
     "PTR",
     "VOID",
     "Block",

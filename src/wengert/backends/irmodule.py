@@ -15,7 +15,7 @@ class Module:
     def __init__(self) -> None:
         self._declared: dict[str, str] = {}
         self._functions: list[Function] = []
-        self._data: list[str] = []
+        self._data: dict[str, str] = {}
         self._metadata: list[str] = []
 
     def function(
@@ -39,9 +39,11 @@ class Module:
             self._declared[name] = f"declare {ret.text} @{name}({listed}) {attributes}"
 
     def data(self, name: str, type: Type, numbers: Sequence[float | int], align: int = 64) -> Value:
-        """A private table of constants in the module; gives its address."""
+        """A private table of constants in the module, made once for each name; gives its address."""
+        if name in self._data:
+            return Value(f"@{name}", PTR)
         text = ", ".join([f"{type.text} {constant(type, n).name}" for n in numbers])
-        self._data.append(
+        self._data[name] = (
             f"@{name} = private unnamed_addr constant [{len(numbers)} x {type.text}] [{text}], align {align}"
         )
         return Value(f"@{name}", PTR)
@@ -59,7 +61,7 @@ class Module:
 
     def text(self) -> str:
         """The module as LLVM assembly."""
-        lines = [*self._data, *self._declared.values()]
+        lines = [*self._data.values(), *self._declared.values()]
         for function in self._functions:
             function.write(lines)
         lines += self._metadata

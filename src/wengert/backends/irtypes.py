@@ -7,7 +7,7 @@ import struct
 
 _FLOAT_TEXT = {"f16": "half", "bf16": "bfloat", "f32": "float", "f64": "double"}
 _BITS = {"f16": 16, "bf16": 16, "f32": 32, "f64": 64, "ptr": 64, "void": 0}
-_BITS |= {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64}
+_BITS |= {"i1": 1, "i8": 8, "i16": 16, "i32": 32, "i64": 64, "i128": 128}
 
 
 class Type:
@@ -50,7 +50,8 @@ def _type(kind: str, lanes: int) -> Type:
 
 
 F16, BF16, F32, F64 = _type("f16", 1), _type("bf16", 1), _type("f32", 1), _type("f64", 1)
-I1, I8, I16, I32, I64 = _type("i1", 1), _type("i8", 1), _type("i16", 1), _type("i32", 1), _type("i64", 1)
+I1, I8, I16 = _type("i1", 1), _type("i8", 1), _type("i16", 1)
+I32, I64, I128 = _type("i32", 1), _type("i64", 1), _type("i128", 1)
 PTR, VOID = _type("ptr", 1), _type("void", 1)
 
 

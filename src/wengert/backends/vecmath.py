@@ -1,0 +1,60 @@
+"""Elementary functions as vector arithmetic in LLVM IR.
+
+    y = emit(b, "sin", x)
+    z = emit(b, "pow", x, y)
+
+The values may have any number of lanes. float32 and float64 results are within 2 ulp, with the special values of C99:
+infinities, NaN, signed zeros, denormal arguments and results. float16 and bfloat16 are computed in float32 and rounded.
+`UNARY` and `BINARY` hold the names. The code has no branches, except that sin, cos and tan of huge arguments take one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wengert.backends.irbuilder import Builder, Value
+from wengert.backends.vecmath_exp import cosh, exp, exp2, expm1, logistic, sinh, tanh
+from wengert.backends.vecmath_log import acosh, asinh, atanh, log, log1p, log2, log10
+from wengert.backends.vecmath_pow import integer_pow, pow
+from wengert.backends.vecmath_trig import cos, sin
+
+__all__ = ["BINARY", "UNARY", "emit", "integer_pow"]
+
+UNARY: dict[str, Callable[[Builder, Value], Value]] = {
+    "acosh": acosh,
+    "asinh": asinh,
+    "atanh": atanh,
+    "ceil": Builder.ceil,
+    "cos": cos,
+    "cosh": cosh,
+    "exp": exp,
+    "exp2": exp2,
+    "expm1": expm1,
+    "floor": Builder.floor,
+    "log": log,
+    "log10": log10,
+    "log1p": log1p,
+    "log2": log2,
+    "logistic": logistic,
+    "round_half_away": Builder.round_f,
+    "round_half_even": Builder.rint,
+    "rsqrt": lambda b, x: b.fdiv(1.0, b.sqrt(x)),
+    "sin": sin,
+    "sinh": sinh,
+    "sqrt": Builder.sqrt,
+    "tanh": tanh,
+    "trunc": Builder.trunc_f,
+}
+BINARY: dict[str, Callable[[Builder, Value, Value], Value]] = {
+    "pow": pow,
+}
+
+
+def emit(b: Builder, name: str, x: Value, y: Value | None = None) -> Value:
+    """The function `name` of x (and y, of the same type), for float16, bfloat16, float32 and float64 lanes."""
+    kind = x.type.kind
+    if kind in ("f16", "bf16"):
+        wide = emit(b, name, b.fpext(x, "f32"), None if y is None else b.fpext(y, "f32"))
+        return b.fptrunc(wide, kind)
+    with b.flags(""):
+        return UNARY[name](b, x) if y is None else BINARY[name](b, x, y)
