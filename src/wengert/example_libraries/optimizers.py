@@ -390,7 +390,7 @@ class JoinPoint:
 
 
 def unpack_optimizer_state(opt_state: OptimizerState) -> Any:
-    """The state as a pytree of the parameters' structure with a ``JoinPoint`` for each, to store or look at."""
+    """The state as a pytree of the parameters' structure with a ``JoinPoint`` for each, to be stored."""
     packed, tree, subtrees = opt_state
     states: Sequence[Any] = map(tree_util.tree_unflatten, subtrees, packed)
     return tree_util.tree_unflatten(tree, map(JoinPoint, states))

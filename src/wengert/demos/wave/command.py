@@ -110,8 +110,8 @@ def plan_shot(ground: Ground, options: argparse.Namespace) -> Shot:
     dt = options.dt or COURANT * limit
     if dt > limit:
         raise BadInput(
-            f"a time step of {dt:g} s is unstable: by the CFL condition it may be at most {limit:.3g} s on this "
-            f"grid (fastest velocity {ground.velocity.max():.0f} m/s); give a smaller --dt or a coarser --grid"
+            f"a time step of {dt:g} s is unstable: by the CFL condition it may be at most {limit:.3g} s on "
+            f"this grid (fastest velocity {ground.velocity.max():.0f} m/s); give a smaller --dt"
         )
     slowest, coarsest = float(ground.velocity.min()), max(ground.spacing)
     f0 = options.frequency or slowest / (WAVELENGTH * coarsest)
@@ -210,8 +210,8 @@ def recover(problem: inversion.Problem, options: argparse.Namespace, say: Any) -
     shots, receivers = inversion.SHOTS_A_SIDE**2, len(inversion.place_receivers(problem.ground.shape))
     say(
         f"\nRecovering the velocity on {nx} x {ny} points, {dx:.0f} x {dy:.0f} m apart, from {shots} shots,\n"
-        f"each heard by {receivers} receivers for {problem.steps} steps of {1e3 * problem.dt:.3g} ms (computed, "
-        "without noise). Known\nbeforehand: the median velocity, where it starts, and the bounds, "
+        f"each heard by {receivers} receivers for {problem.steps} steps of {1e3 * problem.dt:.3g} ms "
+        "(computed, without noise). Known\nbeforehand: the median velocity, where it starts, and the bounds, "
         f"{problem.slowest:.0f} and {problem.fastest:.0f} m/s."
     )
     with tqdm.tqdm(total=options.iterations, desc="  inverting", disable=options.quiet, unit=" it") as bar:

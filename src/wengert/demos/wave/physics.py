@@ -28,7 +28,7 @@ SOURCE_FACTOR = 1e-3
 
 
 def gardner_density(velocity: Array) -> Array:
-    """Density in kg/m3 of rock with a velocity in m/s, 310 v^0.25 (Gardner et al., Geophysics 39(6), 1974)."""
+    """Density in kg/m3 from the velocity in m/s: 310 v^0.25 (Gardner et al., Geophysics 39(6), 1974)."""
     return 310.0 * velocity**0.25
 
 

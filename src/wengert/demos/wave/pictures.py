@@ -158,6 +158,7 @@ def draw_loss(found: Recovery, path: Path) -> Path:
         lower.set_ylabel("error of the velocity\n(r.m.s., m/s)")
         lower.set_ylim(bottom=0)
         lower.set_xlabel("iteration of Adam")
+        lower.set_xlim(0.5, len(iterations) + 0.5)
         for axes in upper, lower:
             axes.grid(alpha=0.3, which="both", lw=0.6)
             for first in firsts[1:]:

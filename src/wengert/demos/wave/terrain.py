@@ -23,9 +23,9 @@ Array = Any
 METRES_PER_DEGREE = 111_195.0  # along a meridian of a sphere of radius 6371 km
 SLOWEST, FASTEST = 2000.0, 4000.0  # m/s, at the lowest and at the highest point of the terrain
 MAPPING = (
-    f"velocity grows linearly with elevation, from {SLOWEST:.0f} m/s in the lowest valley to "
-    f"{FASTEST:.0f} m/s on the highest ridge: weathered valley floors are slower than the rock that stands out. "
-    "An illustration, not a geological model."
+    f"velocity grows linearly with elevation, from {SLOWEST:.0f} m/s in the lowest valley "
+    f"to {FASTEST:.0f} m/s on the highest ridge: weathered valley floors are slower than "
+    "the rock that stands out. An illustration, not a geological model."
 )
 
 
@@ -97,7 +97,7 @@ def jacksboro() -> Ground:
 
 
 def from_file(path: Path, spacing: float) -> Ground:
-    """The ground whose velocities an ``.npy`` file holds: m/s, axis 0 east, axis 1 north; ``spacing`` in m."""
+    """The ground whose velocities are in an ``.npy`` file: m/s, axis 0 east, 1 north; ``spacing`` in m."""
     try:
         velocity = np.load(path, allow_pickle=False)
     except FileNotFoundError:
