@@ -174,8 +174,8 @@ _IN_TRACE_KEY: Final = (
 
 _OTHER_NAMES: Final = {"enable_compilation_cache": "compilation_cache"}
 
-# Options of JAX that steer XLA, other devices or clusters of machines. A program may set them; there is nothing
-# here that they could change, so the value is only kept for reading back.
+# Options of JAX that steer XLA, other devices or clusters of machines. A program may set them; there is
+# nothing here that they could change, so the value is only kept for reading back.
 _WITHOUT_EFFECT: Final = frozenset((
     "allow_f16_reductions", "array_garbage_collection_guard", "auto_pcast",
     "captured_constants_report_frames", "captured_constants_warn_bytes", "compilation_cache_max_size",
@@ -194,7 +194,7 @@ _ineffective: dict[str, Any] = {}
 
 
 def _known_name(name: str) -> str:
-    """The flag's own name for `name`, which may have the prefix `jax_`. AttributeError if there is no such flag."""
+    """The flag's own name for `name`, which may have the prefix `jax_`. AttributeError if there is none."""
     bare = name.removeprefix("jax_")
     bare = _OTHER_NAMES.get(bare, bare)
     if bare in _FLAGS or bare in _WITHOUT_EFFECT:
@@ -360,7 +360,7 @@ class _ConfigHandle:
             _global = _changed(_global, {bare: _FLAGS[bare][1](name, val)})
 
     def read(self, name: str) -> Any:
-        """The value of the flag `name` in this thread and context. AttributeError if there is no such flag."""
+        """The value of the flag `name` in this thread and context. AttributeError if there is none."""
         bare = _known_name(name)
         return _ineffective.get(bare) if bare in _WITHOUT_EFFECT else getattr(current(), bare)
 

@@ -1,8 +1,8 @@
 """Pytrees: nested containers taken apart into a list of leaves and a structure, and put together again.
 
-Nodes are tuples, lists, dicts (by sorted key), None (no leaves), named tuples, OrderedDict, defaultdict, deque,
-and every registered class; everything else is a leaf. This module is public as `wengert.tree`, and the home of
-what `wengert.tree_util` offers.
+Nodes are tuples, lists, dicts (by sorted key), None (no leaves), named tuples, OrderedDict, defaultdict,
+deque, and every registered class; everything else is a leaf. This module is public as `wengert.tree`, and the
+home of what `wengert.tree_util` offers.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ _all: Final = builtins.all  # the name is taken by a function below
 
 
 def register_pytree_node_class(cls: Cls) -> Cls:
-    """Class decorator: by the method `tree_flatten(self)` and the classmethod `tree_unflatten(aux, children)`."""
+    """Class decorator: by the method `tree_flatten()` and the classmethod `tree_unflatten(aux, children)`."""
     unflatten_func = cls.tree_unflatten  # type: ignore[attr-defined]
     register_pytree_node(cls, lambda node: node.tree_flatten(), unflatten_func)
     return cls
@@ -118,7 +118,7 @@ def register_pytree_with_keys(
 
 
 def register_pytree_with_keys_class(cls: Cls) -> Cls:
-    """Class decorator: by the methods `tree_flatten_with_keys`, `tree_unflatten`, and `tree_flatten` if it is there."""
+    """Class decorator: by the methods `tree_flatten_with_keys`, `tree_unflatten`, perhaps `tree_flatten`."""
     register_pytree_with_keys(
         cls,
         lambda node: node.tree_flatten_with_keys(),
@@ -150,8 +150,8 @@ def register_dataclass(
     if data_fields is None or meta_fields is None:
         if not is_dataclass:
             raise TypeError(
-                f"register_dataclass: {nodetype.__name__} is no dataclass, so data_fields and meta_fields must be"
-                " given"
+                f"register_dataclass: {nodetype.__name__} is no dataclass, so data_fields and meta_fields"
+                " must be given"
             )
         fields = [
             field for field in dataclasses.fields(nodetype) if field.init and field.name not in drop_fields
@@ -164,8 +164,8 @@ def register_dataclass(
         given = {*data, *meta}
         if wanted != given:
             raise ValueError(
-                f"register_dataclass: data_fields and meta_fields must together be the fields that the constructor"
-                f" of {nodetype.__name__} takes. Missing: {sorted(wanted - given)}; unknown:"
+                f"register_dataclass: data_fields and meta_fields must together be the fields that the"
+                f" constructor of {nodetype.__name__} takes. Missing: {sorted(wanted - given)}; unknown:"
                 f" {sorted(given - wanted)}. Fields that are not to be kept go into drop_fields."
             )
 
@@ -187,13 +187,13 @@ def register_dataclass(
 
 
 def register_static(cls: type[T]) -> type[T]:
-    """Class decorator: instances are part of the structure, without leaves. They are hashable, comparable by ==."""
+    """Class decorator: instances are part of the structure, without leaves; hashable, comparable by ==."""
     register_pytree_node(cls, lambda node: ((), node), lambda node, _: node)
     return cls
 
 
 def static(**kwargs: Any) -> Any:
-    """A dataclass field that is part of the structure to `register_dataclass`. Arguments as `dataclasses.field`."""
+    """A field that `register_dataclass` makes part of the structure. Arguments as of `dataclasses.field`."""
     metadata = {"static": True, **(kwargs.pop("metadata", None) or {})}
     return dataclasses.field(metadata=metadata, **kwargs)
 

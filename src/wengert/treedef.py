@@ -157,8 +157,8 @@ def _keys_of(node: dict[Any, Any]) -> tuple[Any, ...]:
     except TypeError as error:
         kinds = ", ".join(sorted({type(key).__name__ for key in node}))
         raise ValueError(
-            f"the keys of a dict in a pytree must be sortable, so that equal dicts flatten alike; these are not:"
-            f" {list(node)!r} (their types: {kinds}). Use keys of one type."
+            f"the keys of a dict in a pytree must be sortable, so that equal dicts flatten alike; these are"
+            f" not: {list(node)!r} (their types: {kinds}). Use keys of one type."
         ) from error
 
 

@@ -1,9 +1,9 @@
 """Dtypes: which exist, which one an operation on several results in, and the 32-bit defaults.
 
-A dtype here is a NumPy dtype, one of ml_dtypes' (`bfloat16`, `float8_*`, `int4` ...), `float0` (the tangent of
-an integer), or an `ExtendedDType` such as that of random keys. A Python scalar is weakly typed: it takes on the
-dtype of what it meets. A (dtype, weak) pair is a point of the promotion lattice; promotion is the least upper
-bound of points.
+A dtype here is a NumPy dtype, one of ml_dtypes' (`bfloat16`, `float8_*`, `int4` ...), `float0` (the tangent
+of an integer), or an `ExtendedDType` such as that of random keys. A Python scalar is weakly typed: it takes
+on the dtype of what it meets. A (dtype, weak) pair is a point of the promotion lattice; promotion is the
+least upper bound of points.
 
 ml_dtypes is imported when one of its dtypes is first asked for.
 """
@@ -63,7 +63,7 @@ _NAMES: Final = ML_NAMES | {
     "float16", "float32", "float64", "complex64", "complex128",
 }  # fmt: skip
 
-# The edges of the promotion lattice, from each point to the next ones up. "i*", "f*", "c*" are the weak types.
+# The edges of the promotion lattice, from each point to the next ones up. "i*", "f*", "c*" are weak.
 _STANDARD_EDGES: Final[dict[str, tuple[str, ...]]] = {
     "bool": ("i*",),
     "i*": ("uint8", "int8", *_INTN_NAMES),
@@ -165,7 +165,7 @@ def dtype(x: Any, *, canonicalize: bool = True) -> Any:
 
 
 def is_weakly_typed(x: Any) -> bool:
-    """Whether `x` takes on the dtype of what it meets: Python numbers (not bools), and arrays made of them."""
+    """Whether `x` takes on the dtype of what it meets: Python numbers (not bools), arrays made of them."""
     return type(x) in (int, float, complex) or getattr(x, "weak_type", False) is True
 
 
@@ -398,7 +398,7 @@ def promote_types(a: Any, b: Any) -> Any:
 
 
 def kind_of(dtype: Any) -> str:
-    """One letter for a dtype: b(ool), i(nt), u(nsigned), f(loat), c(omplex), V for float0, K for extended ones."""
+    """One letter for a dtype: b(ool), i(nt), u(nsigned), f(loat), c(omplex), V: float0, K: extended."""
     if isinstance(dtype, ExtendedDType):
         return "K"
     kind: str = dtype.kind

@@ -42,7 +42,7 @@ _internal: Final = _Internal()
 
 
 class SourceLine:
-    """A place in the user's program. It holds no frame, so it keeps no values alive; the line is looked up late."""
+    """A place in the user's program. It holds no frame, so it keeps no values alive."""
 
     __slots__ = ("_instruction", "code")
 
@@ -107,13 +107,14 @@ class SourceLine:
 
 def current_frame() -> SourceLine | None:
     """The innermost line of the user's that is running now; None if there is none (a thread of our own)."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        if not _internal[code.co_filename]:
-            return SourceLine(code, frame.f_lasti)
-        frame = frame.f_back
-    return None
+    frame: Any = sys._getframe(1)
+    internal = _internal
+    try:
+        while internal[frame.f_code.co_filename]:
+            frame = frame.f_back
+    except AttributeError:  # beyond the outermost frame; cheaper than a test in each round
+        return None
+    return SourceLine(frame.f_code, frame.f_lasti)
 
 
 def user_context(error: BaseException, line: SourceLine | None = None) -> BaseException:
@@ -178,7 +179,7 @@ def _users_part(trace: TracebackType | None) -> TracebackType | None:
 def api_boundary(function: _F) -> _F:
     """Decorate a public function that calls back into the user's code: errors then show the user's frames.
 
-    It costs one more Python call. Where that counts, write the `try` and `filter_traceback` into the function.
+    It costs one more Python call. Where that counts, write `try` and `filter_traceback` into the function.
     """
 
     @functools.wraps(function)
