@@ -1,0 +1,278 @@
+"""How the arguments of public functions become operands: checks, promotion of dtypes and ranks, axes."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from wengert import lax
+from wengert.core import dtypes
+from wengert.core.array import Array, ArrayBase, from_numpy
+from wengert.core.trace import Tracer
+
+ArrayLike: TypeAlias = Any
+DTypeLike: TypeAlias = Any
+Axis: TypeAlias = int | Sequence[int] | None
+NpDType: TypeAlias = np.dtype[Any]
+
+PYTHON_SCALARS = (int, float, bool, complex)
+bool_dtype = np.dtype(bool)
+_scalar_memo: dict[tuple[Any, ...], Array] = {}
+_SCALAR_MEMO_SIZE = 4096
+
+
+def scalar(value: Any, dtype: NpDType, weak_type: bool = False) -> Array:
+    """The Python number `value` as a rank-0 array. Recent conversions are remembered: programs use few numbers."""
+    # 0.0 == -0.0, so zeros are told apart by their text; NaN equals nothing and would only fill the memo.
+    key = (value, value.__class__, dtype, weak_type, value == 0 and str(value))
+    found = _scalar_memo.get(key)
+    if found is not None:
+        return found
+    if dtype.kind == "b":
+        value = bool(value)
+    result = from_numpy(np.asarray(value, dtype), weak_type)
+    if len(_scalar_memo) >= _SCALAR_MEMO_SIZE:
+        _scalar_memo.clear()
+    if value == value:
+        _scalar_memo[key] = result
+    return result
+
+
+def operand(name: str, x: Any, position: int = 0) -> Any:
+    """`x` as an array, a tracer or a Python number; TypeError for lists, strings, None and the like."""
+    if isinstance(x, ArrayBase) or x.__class__ in PYTHON_SCALARS:
+        return x
+    if isinstance(x, np.ndarray | np.generic):
+        return convert_numpy(x)
+    if isinstance(x, PYTHON_SCALARS):
+        return x
+    if hasattr(x, "__jax_array__"):
+        return operand(name, x.__jax_array__(), position)
+    raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)} at position {position}.")
+
+
+def convert_numpy(x: Any, dtype: NpDType | None = None) -> Array:
+    """A NumPy array or scalar as an Array, in the dtype that is on (float32 for float64, unless x64 is)."""
+    if dtype is None:
+        dtype = dtypes.canonicalize_dtype(x.dtype)
+    if x.dtype.kind in "OSUMm" or x.dtype.names is not None:
+        raise TypeError(
+            f"Value {x!r} with dtype {x.dtype} is not a valid array type. "
+            "Only arrays of numeric types are supported."
+        )
+    return from_numpy(np.asarray(x, dtype))
+
+
+def as_array(x: Any, name: str = "asarray") -> Any:
+    """An operand as an array or tracer."""
+    if isinstance(x, ArrayBase):
+        return x
+    x = operand(name, x)
+    if isinstance(x, ArrayBase):
+        return x
+    return scalar(x, dtypes.result_type(x), not isinstance(x, bool))
+
+
+def dtype_of(x: Any) -> NpDType:
+    """The dtype of an operand."""
+    if isinstance(x, ArrayBase):
+        return x.dtype
+    return cast(NpDType, dtypes.result_type(x))
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an operand."""
+    return x.shape if isinstance(x, ArrayBase) else ()
+
+
+def is_weak(x: Any) -> bool:
+    """Whether an operand adopts the dtype of what it meets."""
+    if isinstance(x, ArrayBase):
+        return x.weak_type
+    return not isinstance(x, bool)
+
+
+def result_type_and_weakness(*args: Any) -> tuple[NpDType, bool]:
+    """The dtype that the operands have in common, and whether it is weak."""
+    return cast("tuple[NpDType, bool]", dtypes.result_type(*args, return_weak_type_flag=True))
+
+
+def convert(x: Any, dtype: NpDType, weak_type: bool = False) -> Any:
+    """An operand in another dtype."""
+    if isinstance(x, ArrayBase):
+        aval = x.aval
+        if aval.dtype == dtype and aval.weak_type == weak_type:
+            return x
+        return lax._convert_element_type(x, dtype, weak_type)
+    return scalar(x, dtype, weak_type)
+
+
+def promote_dtypes(*args: Any) -> list[Any]:
+    """Operands in their common dtype."""
+    dtype, weak = result_type_and_weakness(*args)
+    return [convert(a, dtype, weak) for a in args]
+
+
+def inexact_dtype(dtype: NpDType) -> NpDType:
+    """The dtype in which functions such as sin work: floats stay, integers of up to 32 bits become float32."""
+    if dtypes.issubdtype(dtype, np.inexact):
+        return dtype
+    return dtypes.canonicalize_dtype(np.dtype("float64" if dtype.itemsize > 4 else "float32"))
+
+
+def promote_dtypes_inexact(*args: Any) -> list[Any]:
+    """Operands in their common dtype, made inexact."""
+    dtype, weak = result_type_and_weakness(*args)
+    dtype = inexact_dtype(dtype)
+    return [convert(a, dtype, weak) for a in args]
+
+
+def operands(name: str, *args: Any) -> list[Any]:
+    """The arguments as operands; see `operand`."""
+    return [operand(name, x, i) for i, x in enumerate(args)]
+
+
+def arrays(name: str, *args: Any) -> list[Any]:
+    """The arguments as arrays."""
+    return [as_array(x, name) for x in operands(name, *args)]
+
+
+def broadcast_shapes(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape that the shapes have in common by NumPy's rules; TypeError if there is none."""
+    rank = max(len(s) for s in shapes)
+    result = [1] * rank
+    for shape in shapes:
+        for i, d in enumerate(shape, rank - len(shape)):
+            if d != 1:
+                if result[i] not in (1, d):
+                    listed = ", ".join(map(str, shapes))
+                    raise TypeError(
+                        f"{name} got incompatible shapes for broadcasting: {listed}. From the last axis on, "
+                        "sizes must be equal, or one of them 1; insert axes with x[:, None] or reshape."
+                    )
+                result[i] = d
+    return tuple(result)
+
+
+def broadcast_to_shape(x: Any, shape: tuple[int, ...]) -> Any:
+    """Repeat `x` along new leading axes and axes of size 1; the shapes are known to fit."""
+    old = x.shape
+    if old == shape:
+        return x
+    offset = len(shape) - len(old)
+    return lax.broadcast_in_dim(x, shape, tuple(range(offset, len(shape))))
+
+
+def broadcast_operands(name: str, args: Sequence[Any], keep_scalars: bool = True) -> list[Any]:
+    """Arrays in their common shape. Scalars stay as they are: elementwise primitives take them beside any shape."""
+    shapes = [a.shape for a in args]
+    first = shapes[0]
+    if all(s == first for s in shapes):
+        return list(args)
+    filled = [s for s in shapes if s]
+    if keep_scalars and all(s == filled[0] for s in filled):
+        return list(args)
+    shape = broadcast_shapes(name, shapes)
+    return [a if keep_scalars and not a.shape else broadcast_to_shape(a, shape) for a in args]
+
+
+def promote(name: str, *args: Any) -> list[Any]:
+    """Operands in their common dtype and shape."""
+    return broadcast_operands(name, promote_dtypes(*operands(name, *args)))
+
+
+def numeric(x: Any) -> Any:
+    """The array itself, or as integers if it holds booleans."""
+    return convert(x, dtypes.result_type(int)) if x.dtype == bool_dtype else x
+
+
+def promote_numeric(name: str, *args: Any) -> list[Any]:
+    """Operands in their common dtype, integers for booleans, and in their common shape."""
+    return [numeric(x) for x in promote(name, *args)]
+
+
+def promote_inexact(name: str, *args: Any) -> list[Any]:
+    """Operands in their common inexact dtype and shape."""
+    return broadcast_operands(name, promote_dtypes_inexact(*operands(name, *args)))
+
+
+def user_dtype(dtype: DTypeLike, name: str) -> NpDType:
+    """The dtype that a user asked for, as arrays have it; a warning if it is a 64-bit one and x64 is off."""
+    return cast(NpDType, dtypes.check_and_canonicalize_user_dtype(dtype, name))
+
+
+def refuse_out(name: str, out: Any) -> None:
+    """Arrays are immutable: nothing can be written into `out`."""
+    if out is not None:
+        raise NotImplementedError(f"The 'out' argument to jnp.{name} is not supported.")
+
+
+def axis_index(axis: Any, ndim: int) -> int:
+    """An axis in [0, ndim); ValueError if there is no such axis."""
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be an integer known while tracing, got {axis!r}") from None
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}")
+    return axis + ndim if axis < 0 else axis
+
+
+def axis_tuple(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes in [0, ndim), in the order given; all of them for None. ValueError if one comes twice."""
+    if axis is None:
+        return tuple(range(ndim))
+    if isinstance(axis, tuple | list):
+        result = tuple(axis_index(a, ndim) for a in axis)
+        if len(set(result)) != len(result):
+            raise ValueError(f"duplicate value in 'axis': {tuple(axis)}")
+        return result
+    return (axis_index(axis, ndim),)
+
+
+def static_int(x: Any, what: str) -> int:
+    """`x` as a Python int; a clear error if it is traced or no integer."""
+    try:
+        return operator.index(x)
+    except TypeError:
+        if isinstance(x, Tracer):
+            raise
+        raise TypeError(f"{what} must be an integer, got {x!r} of type {type(x).__name__}") from None
+
+
+def shape_tuple(shape: Any) -> tuple[int, ...]:
+    """A shape argument, an int or a sequence of ints, as a tuple of ints."""
+    if isinstance(shape, int):
+        return (shape,)
+    if isinstance(shape, ArrayBase | np.ndarray | np.generic) and shape.ndim == 0:
+        shape = (shape,)
+    try:
+        return tuple([operator.index(d) for d in shape])
+    except TypeError:
+        listed = tuple(shape) if isinstance(shape, Sequence) else shape
+        traced = any(isinstance(d, Tracer) for d in shape) if isinstance(shape, Sequence) else False
+        hint = (
+            "\nA shape must be known while the function is traced: make the argument static "
+            "(static_argnums or static_argnames of jit)."
+            if traced or isinstance(shape, Tracer)
+            else ""
+        )
+        raise TypeError(
+            f"Shapes must be 1D sequences of concrete values of integer type, got {listed}.{hint}"
+        ) from None
+
+
+def size_of(shape: Sequence[int]) -> int:
+    """The number of elements of an array of this shape."""
+    return math.prod(shape)
+
+
+def named(function: Callable[..., Any], name: str, doc: str) -> Any:
+    """Give a generated function its public name and docstring."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    function.__module__ = "wengert.numpy"
+    return function
