@@ -248,7 +248,8 @@ def test_extended_dtypes_do_not_mix() -> None:
 def test_kinds() -> None:
     for a, b, answer in [
         ("bfloat16", np.floating, True), ("bfloat16", np.inexact, True), ("bfloat16", np.generic, True),
-        ("bfloat16", np.float32, False), ("int4", np.signedinteger, True), ("uint4", np.unsignedinteger, True),
+        ("bfloat16", np.float32, False), ("int4", np.signedinteger, True),
+        ("uint4", np.unsignedinteger, True),
         ("uint4", np.signedinteger, False), ("float8_e5m2", np.floating, True), ("int32", np.integer, True),
         ("float0", np.inexact, False), ("float32", float, False), (None, float, True),
         ("complex64", np.complexfloating, True), ("bool", np.number, False),

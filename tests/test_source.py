@@ -113,7 +113,7 @@ def test_tracebacks_show_the_users_frames_only(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_chain_of_errors_is_filtered_whole() -> None:
-    text = "def call(f):\n    try:\n        f()\n    except KeyError as e:\n        raise ValueError('ours') from e\n"
+    text = "def call(f):\n  try:\n    f()\n  except KeyError as e:\n    raise ValueError('ours') from e\n"
     call = source.api_boundary(inside(text)["call"])
     with pytest.raises(ValueError, match="ours") as caught:
         call(raises)

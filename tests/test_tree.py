@@ -392,6 +392,6 @@ def test_a_flatten_function_that_returns_nonsense() -> None:
         pass
 
     tree_util.register_pytree_node(Broken, lambda _: 3, lambda *_: Broken())  # type: ignore[arg-type,return-value]
-    with pytest.raises(TypeError, match="iterable|unpack") as caught:
+    with pytest.raises(TypeError, match=r"iterable|unpack") as caught:
         tree.leaves([Broken()])
     assert "Broken" in caught.value.__notes__[0]
