@@ -32,8 +32,9 @@ class StagedTracer(Tracer):
         trace = self.trace
         assert isinstance(trace, StagingTrace)
         what = f"a traced {self.aval.str_short()}"
-        if self.var in trace.arg_of:
-            return f"{what}, {trace.arg_of[self.var]} of {trace.name or 'the function'}"
+        arg_names = trace.arg_names()
+        if self.var in arg_names:
+            return f"{what}, {arg_names[self.var]} of {trace.name or 'the function'}"
         if self.source is not None:
             what = f"{what}, computed at {self.source.summary()}"
         names = trace.arguments_behind(self.var)
@@ -45,23 +46,26 @@ class StagedTracer(Tracer):
 class StagingTrace(Trace):
     """Records equations."""
 
-    __slots__ = ("arg_of", "const_ids", "constvars", "eqns", "finished", "keep", "name")
+    __slots__ = ("args", "const_ids", "constvars", "describe_args", "eqns", "finished", "name")
 
     def __init__(self, parent: Trace | None = None, name: str = ""):
         self.parent = parent if parent is not None else current_trace()
         self.eqns: list[Eqn] = []
         self.constvars: list[tuple[Var, Any]] = []
         self.const_ids: dict[int, Var] = {}
-        self.keep: list[Any] = []
-        self.arg_of: dict[Var, str] = {}
+        self.args: list[Var] = []
+        self.describe_args: Callable[[], Sequence[str]] | None = None
         self.name = name
         self.finished = False
 
-    def new_arg(self, aval: ShapedArray, description: str = "") -> StagedTracer:
+    def new_arg(self, aval: ShapedArray) -> StagedTracer:
         var = Var(aval)
-        if description:
-            self.arg_of[var] = description
+        self.args.append(var)
         return StagedTracer(self, var)
+
+    def arg_names(self) -> dict[Var, str]:
+        """What to call the arguments in messages, e.g. `argument x`."""
+        return dict(zip(self.args, self.describe_args())) if self.describe_args is not None else {}
 
     def atom(self, x: Any) -> Atom:
         """The variable or literal that stands for a value; values from outside become constants."""
@@ -88,7 +92,7 @@ class StagingTrace(Trace):
         for eqn in reversed(self.eqns):
             if any(v in wanted for v in eqn.outvars):
                 wanted.update(a for a in eqn.invars if isinstance(a, Var))
-        names = [name for v, name in self.arg_of.items() if v in wanted]
+        names = [name for v, name in self.arg_names().items() if v in wanted]
         return names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} other arguments"]
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -132,15 +136,16 @@ def stage(
     fun: Callable[..., Sequence[Any]],
     avals: Sequence[ShapedArray],
     name: str = "",
-    arg_descriptions: Sequence[str] = (),
+    describe_args: Callable[[], Sequence[str]] | None = None,
 ) -> ClosedJaxpr:
     """Trace `fun`, which takes and returns flat sequences of arrays, to a closed jaxpr.
 
     Values from outside that `fun` uses, be they arrays or tracers of outer traces, become the constants.
+    `describe_args` says what the arguments are called; it is only asked when a message needs it.
     """
     trace = StagingTrace(name=name)
-    descriptions = arg_descriptions or [""] * len(avals)
-    args = [trace.new_arg(a, d) for a, d in zip(avals, descriptions, strict=True)]
+    trace.describe_args = describe_args
+    args = [trace.new_arg(a) for a in avals]
     with using_trace(trace):
         outs = fun(*args)
     return trace.close(outs, [a.var for a in args])

@@ -31,7 +31,9 @@ def as_call(prim: Primitive, closed: ClosedJaxpr, params: dict[str, Any]) -> Clo
     invars = [Var(a) for a in closed.in_avals]
     outvars = [Var(a) for a in closed.out_avals]
     eqn = Eqn(prim, invars, {**params, "jaxpr": closed}, outvars)
-    return ClosedJaxpr(closed.jaxpr.replace(constvars=[], invars=invars, outvars=outvars, eqns=[eqn], arg_names=()))
+    return ClosedJaxpr(
+        closed.jaxpr.replace(constvars=[], invars=invars, outvars=outvars, eqns=[eqn], arg_names=())
+    )
 
 
 def with_donated(params: dict[str, Any], kept: Sequence[bool], extra: int = 0) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def with_donated(params: dict[str, Any], kept: Sequence[bool], extra: int = 0) -
     return params
 
 
-# ----------------------------------------------------------------------------------------------------------- jit
+# -------------------------------------------------------------------------------------------------------- jit
 
 
 def _jit_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: ClosedJaxpr, **params: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 
 from wengert import tree
 from wengert._lazy import lazy_module
-from wengert.core.array import ArrayBase
+from wengert.core import dtypes
+from wengert.core.array import Array, ArrayBase, from_numpy, wrap
+from wengert.core.avals import ShapedArray
 from wengert.core.trace import get_aval
 
 inspect = lazy_module("inspect")
@@ -51,28 +54,33 @@ def wraps(fun: Any, wrapper: Callable[..., Any], doc: str = "") -> Any:
     return wrapper
 
 
-def signature(fun: Any) -> Any | None:
-    """The signature of a function; None if it has none."""
+def parameter_names(fun: Any) -> tuple[list[str], list[str], bool]:
+    """The names of the positional and of the keyword-only parameters, and whether there is a *args.
+
+    For plain functions and methods they are read off the code: the inspect module takes long to import.
+    """
+    skip = 0
+    if hasattr(fun, "__func__"):
+        fun, skip = fun.__func__, 1
+    code = getattr(fun, "__code__", None)
+    if code is not None and not hasattr(fun, "__wrapped__"):
+        n, k = code.co_argcount, code.co_kwonlyargcount
+        return list(code.co_varnames[skip:n]), list(code.co_varnames[n : n + k]), bool(code.co_flags & 0x04)
     try:
-        return inspect.signature(fun)
+        parameters = list(inspect.signature(fun).parameters.values())[skip:]
     except (ValueError, TypeError):
-        return None
+        return [], [], True
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    keyword_only = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
+    return positional, keyword_only, any(p.kind == p.VAR_POSITIONAL for p in parameters)
 
 
 def argument_names(fun: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> list[str]:
     """What to call each leaf of the arguments: `argument x`, `argument params['w'][0]`."""
     names: list[str] = []
-    sig = signature(fun)
-    positional: list[str] = []
-    if sig is not None:
-        for parameter in sig.parameters.values():
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-                positional.append(parameter.name)
-            elif parameter.kind == parameter.VAR_POSITIONAL:
-                rest = len(args) - len(positional)
-                positional.extend(f"{parameter.name}[{i}]" for i in range(rest))
+    positional = parameter_names(fun)[0]
     for i, arg in enumerate(args):
-        name = positional[i] if i < len(positional) else f"args[{i}]"
+        name = positional[i] if i < len(positional) else f"args[{i - len(positional)}]"
         names.extend(f"argument {name}{tree.keystr(path)}" for path, _ in tree.leaves_with_path(arg))
     for key in sorted(kwargs):
         names.extend(f"argument {key}{tree.keystr(path)}" for path, _ in tree.leaves_with_path(kwargs[key]))
@@ -187,5 +195,93 @@ def check_arraylike(x: Any, name: str, where: str) -> None:
         )
 
 
-def shapes_text(avals: Sequence[Any]) -> str:
-    return ", ".join(get_aval(a).str_short() for a in avals)
+def operand(x: Any) -> Any:
+    """A leaf as primitives take it: NumPy arrays become arrays of a canonical dtype."""
+    if isinstance(x, ArrayBase):
+        return x
+    if isinstance(x, np.ndarray):
+        return from_numpy(x.astype(dtypes.canonicalize_dtype(x.dtype), copy=False))
+    if isinstance(x, np.generic):
+        return x.astype(dtypes.canonicalize_dtype(x.dtype))
+    if hasattr(x, "__jax_array__"):
+        return operand(x.__jax_array__())
+    return x
+
+
+def result(x: Any) -> Any:
+    """A leaf as public functions return it: numbers become arrays."""
+    if isinstance(x, ArrayBase):
+        return x
+    if isinstance(x, np.ndarray) and x.dtype == dtypes.float0:
+        return x
+    aval = get_aval(x)
+    return wrap(np.asarray(x, aval.dtype), aval)
+
+
+class ShapeDtypeStruct:
+    """The shape and dtype of an array, without the array.
+
+    Takes an array's place where only its type matters: `eval_shape`, `jit(f).lower`, `linear_transpose`.
+    """
+
+    __slots__ = ("dtype", "shape", "sharding", "weak_type")
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        dtype: Any,
+        *,
+        sharding: Any = None,
+        weak_type: bool = False,
+        manual_axis_type: Any = None,
+        is_ref: bool = False,
+    ):
+        if dtype is None:
+            raise ValueError("ShapeDtypeStruct: dtype must be specified.")
+        self.shape = tuple(operator.index(d) for d in shape)
+        self.dtype = dtypes.as_dtype(dtype)
+        self.sharding = sharding
+        self.weak_type = bool(weak_type)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def update(self, **fields: Any) -> ShapeDtypeStruct:
+        """A copy with some of shape, dtype, weak_type and sharding replaced."""
+        values = {name: fields.pop(name, getattr(self, name)) for name in self.__slots__}
+        return ShapeDtypeStruct(values.pop("shape"), values.pop("dtype"), **values, **fields)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ShapeDtypeStruct) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.shape, self.dtype, self.weak_type, self.sharding
+
+    def __repr__(self) -> str:
+        weak = ", weak_type=True" if self.weak_type else ""
+        sharding = f", sharding={self.sharding}" if self.sharding is not None else ""
+        return f"ShapeDtypeStruct(shape={self.shape}, dtype={self.dtype.name}{sharding}{weak})"
+
+
+def shaped(x: Any) -> ShapedArray:
+    """The type of an array or number, or of anything else with a shape and a dtype."""
+    if isinstance(x, ShapedArray):
+        return x
+    if is_arraylike(x):
+        return get_aval(x)
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        return ShapedArray(x.shape, dtypes.canonicalize_dtype(x.dtype), getattr(x, "weak_type", False))
+    raise TypeError(f"{x!r} of type {type(x).__name__} is no array, and has no shape and dtype either")
