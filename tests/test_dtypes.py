@@ -176,6 +176,8 @@ def test_dtype_likes() -> None:
 )
 def test_what_has_no_dtype(value: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
+        dtypes.result_type(value, value)
+    with pytest.raises(error, match=message):
         dtypes.result_type(value, 1)
 
 

@@ -196,7 +196,7 @@ def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> Any:
     result = found if found.isnative else found.newbyteorder("=")
     if memo is _canonical_32:
         result = _TO_32.get(result.name, result)
-    if isinstance(dtype, (np.dtype, type)):
+    if isinstance(dtype, (np.dtype, type)) and is_valid(result) and result != float0:
         memo[dtype] = result
     return result
 
@@ -379,8 +379,17 @@ def result_type(*args: Any, return_weak_type_flag: bool = False) -> Any:
       TypePromotionError: they have no common dtype.
       TypeError: one of them has no dtype.
     """
-    found = lattice_result_type(*args)
-    return found if return_weak_type_flag else found[0]
+    if len(args) == 2:
+        a, b = args  # two arrays of one dtype are the common case
+        dtype = getattr(a, "dtype", None)
+        if dtype is getattr(b, "dtype", None) and isinstance(dtype, np.dtype):
+            found = (_canonical_64 if current().enable_x64 else _canonical_32).get(dtype)
+            if found is not None:
+                if not return_weak_type_flag:
+                    return found
+                return found, getattr(a, "weak_type", False) and getattr(b, "weak_type", False)
+    pair = lattice_result_type(*args)
+    return pair if return_weak_type_flag else pair[0]
 
 
 def promote_types(a: Any, b: Any) -> Any:
