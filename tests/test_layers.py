@@ -16,7 +16,7 @@ SRC = ROOT / "src"
 # Lowest first. A module that stands in none of these is public API (numpy, lax, random, nn, ...).
 LAYERS = ["_lazy", "errors", "config", "treedef", "tree", "core", "prims", "transforms"]
 LAYERS += ["compiler", "backends", "runtime"]
-ABOVE = ["as_jax", "demos", "cli"]
+ABOVE = ["as_jax", "demos", "cli", "__main__"]
 PUBLIC = len(LAYERS)
 
 OPTIONAL = {"matplotlib", "tqdm"}
@@ -39,9 +39,9 @@ WRITTEN = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("
 
 
 def layer(module: str) -> int:
-    """The height of a module's layer; the package itself and its `__main__` belong to the public API."""
+    """The height of a module's layer; the package itself belongs to the public API."""
     parts = module.split(".")
-    if len(parts) == 1 or parts[1] == "__main__":
+    if len(parts) == 1:
         return PUBLIC
     if parts[1] in LAYERS:
         return LAYERS.index(parts[1])
