@@ -36,7 +36,7 @@ OptimizerState = namedtuple("OptimizerState", ["packed_state", "tree_def", "subt
 tree_util.register_pytree_node(
     OptimizerState,
     lambda state: ((state.packed_state,), (state.tree_def, state.subtree_defs)),
-    lambda trees, children: OptimizerState(children[0], *trees),
+    lambda trees, children: OptimizerState(*children, *trees),
 )
 
 InitFn = Callable[[Params], OptimizerState]

@@ -99,8 +99,8 @@ class Problem(NamedTuple):
         shape, spacing, density = self.ground.shape, self.ground.spacing, gardner_density(velocity)
 
         def record_one(source_i: Array) -> Array:
-            times = self.steps, *spacing, self.dt
-            return forward(velocity, density, source_i, f0, *shape, *times, record=at_receivers)
+            ground = velocity, density, source_i, f0, *shape
+            return forward(*ground, self.steps, *spacing, self.dt, record=at_receivers)
 
         return wengert.vmap(record_one)(sources)
 

@@ -50,9 +50,8 @@ class Race(NamedTuple):
     wavefields: Array  # Pa, (steps, NX, NY)
 
 
-def run(ground: Ground, shot: Shot, steps: int, **how: Any) -> Any:
+def simulate(ground: Ground, shot: Shot, steps: int, velocity: Array, density: Array, **how: Any) -> Any:
     """``forward`` for one shot over ``steps`` time steps."""
-    velocity, density = how.pop("velocity", ground.velocity), how.pop("density", ground.density)
     source_i = np.array(shot.source_i, dtype=np.int32)
     return forward(
         velocity, density, source_i, shot.f0, *ground.shape, steps, *ground.spacing, shot.dt, **how
@@ -64,25 +63,19 @@ def race(ground: Ground, shot: Shot, progress: Progress) -> Race:
 
     ``progress(xs, desc=...)`` passes ``xs`` on and shows how far the Python loops are.
     """
-    compiled = wengert.jit(
-        lambda velocity, density: run(ground, shot, shot.steps, velocity=velocity, density=density)
-    )
-    on_device = wnp.asarray(ground.velocity), wnp.asarray(ground.density)
-    first_call, _ = stopwatch(lambda: compiled(*on_device))
-    seconds, wavefields = min(
-        (stopwatch(lambda: compiled(*on_device)) for _ in range(REPEATS)), key=lambda r: r[0]
-    )
+    compiled = wengert.jit(partial(simulate, ground, shot, shot.steps))
+    in_numpy = ground.velocity, ground.density
+    in_wengert = wnp.asarray(ground.velocity), wnp.asarray(ground.density)
+    jitted = partial(compiled, *in_wengert)
+    first_call, _ = stopwatch(jitted)
+    seconds, wavefields = min((stopwatch(jitted) for _ in range(REPEATS)), key=lambda timed: timed[0])
     wavefields = np.asarray(wavefields)
 
     steps = max(2, min(shot.steps, LOOP_WORK // ground.velocity.size))
     timings, difference = [], 0.0
-    for name, xp, arrays in [
-        ("NumPy, Python loop", np, (ground.velocity, ground.density)),
-        ("Wengert, eager", wnp, on_device),
-    ]:
+    for name, xp, arrays in [("NumPy, Python loop", np, in_numpy), ("Wengert, eager", wnp, in_wengert)]:
         loop = partial(looped, progress=partial(progress, desc=f"  {name:<20}"))
-        settings = dict(zip(("velocity", "density"), arrays), xp=xp, scan=loop)
-        taken, result = stopwatch(lambda settings=settings: run(ground, shot, steps, **settings))
+        taken, result = stopwatch(partial(simulate, ground, shot, steps, *arrays, xp=xp, scan=loop))
         timings.append(Timing(name, taken * shot.steps / steps, steps))
         difference = max(difference, largest_difference(result, wavefields))
     timings.append(Timing("Wengert, jitted", seconds, shot.steps))
