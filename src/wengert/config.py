@@ -177,18 +177,23 @@ _OTHER_NAMES: Final = {"enable_compilation_cache": "compilation_cache"}
 # Options of JAX that steer XLA, other devices or clusters of machines. A program may set them; there is
 # nothing here that they could change, so the value is only kept for reading back.
 _WITHOUT_EFFECT: Final = frozenset((
-    "allow_f16_reductions", "array_garbage_collection_guard", "auto_pcast",
-    "captured_constants_report_frames", "captured_constants_warn_bytes", "compilation_cache_max_size",
-    "compiler_enable_remat_pass", "cpu_collectives_implementation", "cpu_enable_async_dispatch",
-    "cuda_visible_devices", "debug_log_modules", "disable_most_optimizations", "dump_ir_to",
-    "high_dynamic_range_gumbel", "include_full_tracebacks_in_locations",
+    "allow_f16_reductions", "array_garbage_collection_guard", "auto_pcast", "bcoo_cusparse_lowering",
+    "captured_constants_report_frames", "captured_constants_warn_bytes", "check_proxy_envs",
+    "compilation_cache_check_contents", "compilation_cache_include_metadata_in_key",
+    "compilation_cache_max_size", "compiler_enable_remat_pass", "cpu_collectives_implementation",
+    "cpu_enable_async_dispatch", "cuda_visible_devices", "debug_log_modules", "disable_most_optimizations",
+    "distributed_debug", "dump_ir_to", "eager_constant_folding", "enable_pgle",
+    "experimental_unsafe_xla_runtime_errors", "include_full_tracebacks_in_locations",
     "jax2tf_associative_scan_reductions", "log_checkpoint_residuals", "logging_level",
-    "memory_fitting_level", "num_cpu_devices", "optimization_level", "persistent_cache_enable_xla_caches",
-    "persistent_cache_min_compile_time_secs", "persistent_cache_min_entry_size_bytes", "platform_name",
-    "platforms", "pprint_use_color", "raise_persistent_cache_errors", "remove_size_one_mesh_axis_from_type",
-    "rocm_visible_devices", "thread_guard", "transfer_guard", "transfer_guard_device_to_device",
-    "transfer_guard_device_to_host", "transfer_guard_host_to_device", "use_direct_linearize",
-    "use_shardy_partitioner", "xla_backend",
+    "memory_fitting_level", "mock_gpu_topology", "num_cpu_devices", "oneapi_visible_devices",
+    "optimization_level", "persistent_cache_enable_xla_caches", "persistent_cache_min_compile_time_secs",
+    "persistent_cache_min_entry_size_bytes", "platform_name", "platforms", "pprint_use_color",
+    "raise_persistent_cache_errors", "remove_size_one_mesh_axis_from_type", "rocm_visible_devices",
+    "share_binary_between_hosts", "thread_guard", "threefry_gpu_kernel_lowering",
+    "traceback_in_locations_limit", "tracer_error_num_traceback_frames", "transfer_guard",
+    "transfer_guard_device_to_device", "transfer_guard_device_to_host", "transfer_guard_host_to_device",
+    "use_direct_linearize", "use_magma", "use_shardy_partitioner", "use_simplified_jaxpr_constants",
+    "xla_backend", "xla_profile_version",
 ))  # fmt: skip
 _ineffective: dict[str, Any] = {}
 
