@@ -3,15 +3,17 @@
     code = load(ir_text)
     code.address("program")
 
-LLVM is used in three steps, each chosen for its compile time: a few passes of our own choosing (`PASSES`), code
-generation to an object file in memory, and ORC's object linker. Linking an object takes 0.1 ms, against 0.8 ms
-for an MCJIT engine, the object is what a disk cache keeps, and a symbol that cannot be found is an error
-(MCJIT ends the process).
+LLVM is used in three steps, each chosen for its compile time: a few passes of our own choosing (`PASSES`),
+code generation to an object file in memory, and ORC's object linker. Linking an object takes 0.1 ms, against
+0.8 ms for an MCJIT engine, the object is what a disk cache keeps, and a symbol that cannot be found is an
+error (MCJIT ends the process).
 
-A module declares what it needs from outside (`declare void @sgemm(...)`); `load` finds each name, in this order:
+A module declares what it needs from outside (`declare void @sgemm(...)`); `load` finds each name, in this
+order:
 
 1. symbols registered by `add_symbol`;
-2. providers registered by `add_provider`, asked for names with their prefix (the runtime's are `wengert_...`);
+2. providers registered by `add_provider`, asked for names with their prefix (the runtime's are
+   `wengert_...`);
 3. what the process has loaded: the C library, libm;
 4. BLAS and LAPACK, as SciPy exports them: Fortran interface, every argument a pointer, integers are 32 bits.
 """
@@ -43,21 +45,24 @@ class Target:
     whether machine code made elsewhere runs here.
     """
 
-    __slots__ = ("cpu", "features", "key", "machine", "triple", "vector_bits")
+    __slots__ = ("cpu", "features", "key", "machine", "quick_machine", "triple", "vector_bits")
 
-    def __init__(self, triple: str, cpu: str, features: str, vector_bits: int, machine: Any) -> None:
+    def __init__(self, triple: str, cpu: str, features: str, bits: int, machine: Any, quick: Any) -> None:
         self.triple = triple
         self.cpu = cpu
         self.features = features
-        self.vector_bits = vector_bits
+        self.vector_bits = bits
         self.machine = machine
+        self.quick_machine = quick
         self.key = f"{triple};{cpu};{features};llvm{llvm.llvm_version_info[0]}"
 
     def __repr__(self) -> str:
         return f"Target({self.triple}, {self.cpu}, {self.vector_bits}-bit vectors)"
 
 
-_lock = threading.RLock()
+lock: Final = threading.RLock()
+"""Held while code is loaded, providers included. What providers do must be guarded by it, and by no other
+lock."""
 _target: Target | None = None
 _linker: Any = None
 _numbers = itertools.count()
@@ -78,16 +83,16 @@ def _start() -> Target:
     features = llvm.get_host_cpu_features()
     flat = features.flatten()
 
-    def machine() -> Any:
+    def machine(effort: int) -> Any:
         # Small code with position-independent references: constants are read relative to the program counter,
         # functions and data elsewhere are reached through tables, however far away they are.
         return llvm.Target.from_triple(triple).create_target_machine(
-            cpu=cpu, features=flat, opt=2, reloc="pic", codemodel="small", jit=True
+            cpu=cpu, features=flat, opt=effort, reloc="pic", codemodel="small", jit=True
         )
 
     # JITLink gives all sections of an object one block of memory, so that they can reach each other.
-    _linker = llvm.create_lljit_compiler(machine(), use_jit_link=True, suppress_errors=True)
-    _target = Target(triple, cpu, flat, _vector_bits(features), machine())
+    _linker = llvm.create_lljit_compiler(machine(2), use_jit_link=True, suppress_errors=True)
+    _target = Target(triple, cpu, flat, _vector_bits(features), machine(2), machine(0))
     return _target
 
 
@@ -95,7 +100,7 @@ def target() -> Target:
     """This machine. The first call imports and starts LLVM (about 50 ms)."""
     if _target is not None:
         return _target
-    with _lock:
+    with lock:
         return _target or _start()
 
 
@@ -111,12 +116,12 @@ def add_symbol(name: str, address: int) -> None:
 
 
 def add_provider(prefix: str, provider: Callable[[str], int | None]) -> None:
-    """When a module needs a symbol whose name starts with `prefix`, ask `provider(name)` for its address, once."""
+    """When a module needs a symbol whose name starts with `prefix`, take `provider(name)` for its address."""
     _providers.append((prefix, provider))
 
 
 def _load_scipy_extension(name: str) -> Any:
-    """Import an extension module of `scipy.linalg` without that package, which takes 0.1 s and is not needed."""
+    """Import an extension module of `scipy.linalg` without that package, which would take 0.1 s more."""
     full = f"scipy.linalg.{name}"
     if full in sys.modules:
         return sys.modules[full]
@@ -131,7 +136,7 @@ def _load_scipy_extension(name: str) -> Any:
             except ImportError:
                 pass  # it needs its package after all
             else:
-                # Left there, it would keep a later `import scipy.linalg` from making it an attribute of its package.
+                # Left there, it would never become an attribute of its package.
                 sys.modules.pop(full, None)
                 return module
     return importlib.import_module(full)
@@ -149,7 +154,8 @@ def _scipy_capsules(module: str) -> dict[str, Any]:
 def _capsule_address(capsule: Any) -> int:
     api = ctypes.pythonapi
     name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", api))
-    pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", api))
+    pointer_type = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
+    pointer_of = pointer_type(("PyCapsule_GetPointer", api))
     address: int = pointer_of(capsule, name_of(capsule))
     return address
 
@@ -166,7 +172,7 @@ def _find_blas(name: str) -> int | None:
 
 
 def blas_symbol(name: str) -> int:
-    """The address of a BLAS or LAPACK routine ("sgemm", "dgetrf"), which modules may from now on declare as `@name`.
+    """The address of a BLAS or LAPACK routine ("sgemm", "dgetrf"), which modules declare as `@name`.
 
     Fortran interface: every argument is a pointer, integers are int32, matrices are in column order, and
     characters have no hidden lengths. Raises KeyError if SciPy has no such routine.
@@ -198,8 +204,8 @@ def _resolve(name: str) -> int | None:
 
 # ---- loading
 
-# Chosen by measurement: each is cheap and pays for itself, since code generation, which takes longer than all of
-# them, then has less to do. The emitter leaves nothing for a vectoriser or an unroller.
+# Chosen by measurement: each is cheap and pays for itself, since code generation, which takes longer than all
+# of them, then has less to do. The emitter leaves nothing for a vectoriser or an unroller.
 PASSES: Final = ("sroa", "instruction_combine", "new_gvn", "simplify_cfg", "dead_code_elimination")
 
 
@@ -218,7 +224,8 @@ def _parse(ir_text: str) -> Any:
         module.verify()
     except RuntimeError as error:
         raise CompileError(
-            f"the code generator made LLVM IR that LLVM refuses, which is a fault of Wengert's; please report it.\n{error}"
+            "the code generator made LLVM IR that LLVM refuses, which is a fault of Wengert's;"
+            f" please report it.\n{error}"
         ) from None
     return module
 
@@ -226,16 +233,17 @@ def _parse(ir_text: str) -> Any:
 class LoadedCode:
     """Native code in memory, for as long as this object lives."""
 
-    __slots__ = ("_addresses", "_ir_text", "object_bytes")
+    __slots__ = ("_addresses", "_ir_text", "_quick", "object_bytes")
 
-    def __init__(self, addresses: Any, ir_text: str | None, object_bytes: bytes) -> None:
+    def __init__(self, addresses: Any, ir_text: str | None, object_bytes: bytes, quick: bool) -> None:
         self._addresses = addresses
+        self._quick = quick
         self._ir_text = ir_text
         self.object_bytes = object_bytes
-        """What `load_object` takes, in this or a later process on the same kind of machine (`target().key`)."""
+        """What `load_object` takes, in any process for which `target().key` is the same."""
 
     def address(self, name: str = "program") -> int:
-        """Where the function or global variable `name` lies; KeyError if the module defines none of that name."""
+        """Where the function or global variable `name` lies; KeyError if the module defines no such name."""
         address: int = self._addresses[name]
         return address
 
@@ -243,7 +251,8 @@ class LoadedCode:
         if self._ir_text is None:
             raise ValueError("this code was loaded as an object file: its IR was not kept")
         module = _parse(self._ir_text)
-        optimise(module)
+        if not self._quick:
+            optimise(module)
         return module
 
     def optimised_ir(self) -> str:
@@ -252,7 +261,8 @@ class LoadedCode:
 
     def assembly(self) -> str:
         """The machine's instructions, as text."""
-        text: str = target().machine.emit_assembly(self._module())
+        machine = target().quick_machine if self._quick else target().machine
+        text: str = machine.emit_assembly(self._module())
         return text
 
 
@@ -289,21 +299,26 @@ def _link(image: bytes, exports: Iterable[str], imports: Iterable[str]) -> Any:
         raise CompileError(f"LLVM cannot link the code of a program: {error}") from None
 
 
-def load(ir_text: str) -> LoadedCode:
+def load(ir_text: str, quick: bool = False) -> LoadedCode:
     """Compile a module of LLVM IR text and load it.
 
-    Raises CompileError, with the offending line, if LLVM refuses the text, and with the names if functions that
-    it declares are nowhere to be found.
+    With `quick` that takes a third to a seventh of the time, and gives slow code: no passes run, and values
+    live in memory rather than in registers. It is for code that runs for a microsecond, not for loops over
+    many elements.
+
+    Raises CompileError, with the offending line, if LLVM refuses the text, and with the names if functions
+    that it declares are nowhere to be found.
     """
-    with _lock:
-        machine = target().machine
+    with lock:
+        machine = target().quick_machine if quick else target().machine
         module = _parse(ir_text)
-        optimise(module)
+        if not quick:
+            optimise(module)
         exports, imports = _symbol_lists(module)
         image = machine.emit_object(module)
         header = f"{' '.join(exports)};{' '.join(imports)}".encode()
         packed = len(header).to_bytes(4, "little") + header + image
-        return LoadedCode(_link(image, exports, imports), ir_text, packed)
+        return LoadedCode(_link(image, exports, imports), ir_text, packed, quick)
 
 
 def load_object(packed: bytes) -> LoadedCode:
@@ -317,6 +332,6 @@ def load_object(packed: bytes) -> LoadedCode:
         exports, imports = packed[4 : 4 + size].decode("ascii").split(";")
     except ValueError:
         raise CompileError("this is not an object that Wengert saved") from None
-    with _lock:
+    with lock:
         target()
-        return LoadedCode(_link(packed[4 + size :], exports.split(), imports.split()), None, packed)
+        return LoadedCode(_link(packed[4 + size :], exports.split(), imports.split()), None, packed, False)

@@ -4,16 +4,18 @@
     buffer.address                        # an int, a multiple of 64
     buffer.view((3, 4), np.float32)       # a read-only ndarray on this memory, which keeps the buffer alive
 
-Pages that come fresh from the system are expensive (writing 180 MB of them takes 0.1 s longer), so freed memory is kept for
-the next buffer of about its size. Sizes are rounded up to one of four steps between powers of two.
+Pages that come fresh from the system are expensive (writing 180 MB of them takes 0.1 s longer), so freed
+memory is kept for the next buffer of about its size. Sizes are rounded up to one of four steps between powers
+of two.
 
 * Blocks of up to 1 MiB: each size keeps up to 2 MiB of idle blocks, and at least four.
-* Larger ones: idle blocks of all sizes together take up to a quarter of the machine's memory (of the control group's
-  limit, if that is less), or 256 MiB if that is more; above it, blocks of other sizes go back to the system first.
+* Larger ones: idle blocks of all sizes together take up to a quarter of the machine's memory (of the control
+  group's limit, if that is less), or 256 MiB if that is more; above it, blocks of other sizes go back to the
+  system first.
 * From 4 MiB on, blocks are aligned for huge pages and, on Linux, ask for them.
 
-A Buffer is a small native type with a free list for each size: a Python class with `__del__` takes 280 ns to make and free,
-this 50 ns. All of it runs under the GIL, which makes it thread-safe.
+A Buffer is a small native type with a free list for each size: a Python class with `__del__` takes 280 ns to
+make and free, this 50 ns. All of it runs under the GIL, which makes it thread-safe.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ import ctypes
 import mmap
 import os
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -35,7 +36,7 @@ _LARGE: Final = 1 << 20
 _HUGE: Final = 4 << 20
 _N_BINS: Final = 176
 
-# A buffer: PyObject head (16 bytes), address, nbytes, bin, next idle one of its bin, start and size of a mapping.
+# A buffer: PyObject's head, address, nbytes, bin, next idle one of its bin, start and size of a mapping.
 _IR: Final = """
 %buffer = type { i64, ptr, ptr, i64, ptr, ptr, ptr, i64 }
 %bin = type { ptr, i64, i64, i64 }
@@ -63,7 +64,7 @@ declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
 declare i32 @munmap(ptr, i64)
 declare i32 @madvise(ptr, i64, i32)
 
-; The bin for a number of bytes (1 or more). Up to 512 bytes there is one for each 64, then four for each doubling.
+; The bin for a number of bytes: up to 512 there is one for each 64, then four for each doubling.
 define internal i64 @bin_of(i64 %nbytes) {
 entry:
   %last = sub i64 %nbytes, 1
@@ -139,8 +140,8 @@ done:
   ret ptr %head
 }
 
-; Destroy idle blocks, the largest first, sparing one bin, until idle large ones take no more than `room`; with a
-; negative room, all.
+; Destroy idle blocks, the largest first, sparing one bin, until idle large ones take no more than `room`;
+; with a negative room, all.
 define void @wengert_buffer_evict(i64 %room, ptr %spared) {
 entry:
   br label %bin
@@ -360,12 +361,12 @@ class Buffer(Protocol):
         """How much there is: at least what was asked for."""
 
     def view(self, shape: tuple[int, ...], dtype: Any, offset: int = 0) -> np.ndarray[Any, Any]:
-        """A read-only array on the memory, `offset` bytes from its start, in C order; it keeps the buffer alive."""
+        """A read-only array `offset` bytes into the memory, in C order; it keeps the buffer alive."""
 
 
 def view(owner: Buffer, shape: tuple[int, ...], dtype: Any, offset: int = 0) -> np.ndarray[Any, Any]:
-    """`owner.view(shape, dtype, offset)`: no copy, read-only, and alive as long as the array. ValueError if it does not fit."""
-    return np.ndarray(shape, dtype, owner, offset)
+    """What `owner.view` does. TypeError if the array does not fit into the memory."""
+    return np.ndarray(shape, dtype, owner, offset)  # type: ignore[arg-type]
 
 
 # ---- the native type
@@ -428,7 +429,8 @@ def _pool_ir() -> str:
         "LARGE": str(_LARGE),
         "HUGE": str(_HUGE),
         "MAP_FLAGS": str(mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS),
-        "MADVISE": "%x = call i32 @madvise(ptr %address, i64 %nbytes, i32 14)" if linux else "",  # MADV_HUGEPAGE
+        # 14 is MADV_HUGEPAGE. If the system refuses, pages are small.
+        "MADVISE": "%x = call i32 @madvise(ptr %address, i64 %nbytes, i32 14)" if linux else "",
     }
     text = _native.ir_string("no_memory", "the system has no %zd bytes of memory for an array")
     text += _native.ir_string("negative", "a buffer has 0 or more bytes, %zd given") + _IR
@@ -443,8 +445,8 @@ class _Pool:
     def __init__(self) -> None:
         head = object.__basicsize__
         if head != 16:
-            raise RuntimeError("this build of CPython is not supported: its objects have another head (free-threaded?)")
-        self.code = code = cpu.load(_pool_ir())
+            raise RuntimeError(f"this build of CPython is not supported: an object's head is {head} bytes")
+        self.code = code = cpu.load(_pool_ir(), quick=True)
         bins = (ctypes.c_int64 * (4 * _N_BINS)).from_address(code.address("wengert_buffer_bins"))
         for index in range(1, _N_BINS):
             size = bin_size(index)
@@ -464,8 +466,8 @@ class _Pool:
         )
         name = b"wengert.runtime.buffers.Buffer"
         spec = _Spec(name, 64, 0, _DEFAULT_FLAGS | _DISALLOW_INSTANTIATION, ctypes.addressof(slots))
-        make_type = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)(("PyType_FromSpec", ctypes.pythonapi))
-        self.type = make_type(ctypes.addressof(spec))
+        make_type = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)
+        self.type = make_type(("PyType_FromSpec", ctypes.pythonapi))(ctypes.addressof(spec))
         self.type.view = view
         ctypes.c_void_p.from_address(code.address("wengert_buffer_type")).value = id(self.type)
         self.allocate: Callable[[int], Buffer] = _native.make_function(
@@ -473,20 +475,20 @@ class _Pool:
         )
         self.keep = (members, slots, spec, name)
         # PYFUNCTYPE keeps the GIL, which guards the pool.
-        self.evict = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(code.address("wengert_buffer_evict"))
+        evict_type = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)
+        self.evict = evict_type(code.address("wengert_buffer_evict"))
 
     def number(self, name: str) -> ctypes.c_int64:
         return ctypes.c_int64.from_address(self.code.address(f"wengert_buffer_{name}"))
 
 
 _pool: _Pool | None = None
-_lock = threading.Lock()
 
 
 def _the_pool() -> _Pool:
     global _pool
     if _pool is None:
-        with _lock:
+        with cpu.lock:
             if _pool is None:
                 _pool = _Pool()
     return _pool
@@ -520,7 +522,7 @@ def set_pool_limit(nbytes: int) -> None:
 
 
 def pool_statistics() -> dict[str, int]:
-    """How the pool is used now: buffers and bytes in use, bytes idle, and how often memory was taken from the system."""
+    """How the pool is used now, and how many blocks were ever taken from the system."""
     pool = _the_pool()
     return {
         "buffers_in_use": pool.number("live").value,

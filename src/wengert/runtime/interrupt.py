@@ -1,24 +1,26 @@
 """Ctrl-C while a compiled program runs.
 
 Python handles a signal when its main thread runs bytecode; inside a long program it does not. So a program's
-sequential loops (scan, while) read a flag at every turn, which costs a load and a branch, and call a function only if
-the flag is set:
+sequential loops (scan, while) read a flag at every turn, which costs a load and a branch, and call a function
+only if the flag is set:
 
     %flag = load atomic i32, ptr @wengert_interrupted monotonic, align 4
     ; nonzero: %status = call i32 @wengert_interrupt_check()
     ; nonzero: return %status from @program
 
-The flag does not mean that there was a signal, only that it is time to look. A watcher thread, which sleeps in native
-code and never holds the GIL, sets it every 20 ms or so while one program keeps the main thread. The check takes the GIL
-and lets Python run its signal handlers. Where a handler raises (KeyboardInterrupt, usually), the program returns
-`INTERRUPTED` and the call raises that very exception; where it returns, the program goes on. Other threads never run
-signal handlers, in Python as here: for them the check returns 0 at once.
+The flag does not mean that there was a signal, only that it is time to look. A watcher thread, which sleeps
+in native code and never holds the GIL, sets it every 20 ms or so while one program keeps the main thread. The
+check takes the GIL and lets Python run its signal handlers. Where a handler raises (KeyboardInterrupt,
+usually), the program returns `INTERRUPTED` and the call raises that very exception; where it returns, the
+program goes on. Other threads never run signal handlers, in Python as here: for them the check returns 0 at
+once.
 
 A single BLAS or LAPACK call, or one loop nest that is not sequential, runs to its end first.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -60,7 +62,7 @@ go_on:
   ret i32 0
 }
 
-; Says that the main thread goes into a long program; gives what wengert_interrupt_leave takes, or -1 in other threads.
+; The main thread goes into a long program. Gives what wengert_interrupt_leave takes; -1 in other threads.
 define i64 @wengert_interrupt_enter() {
 entry:
   %thread = call i64 @PyThread_get_thread_ident()
@@ -126,15 +128,13 @@ set:
 
 _code: cpu.LoadedCode | None = None
 _keep: list[Any] = []
-_lock = threading.Lock()
 
 
 def _start_watcher() -> None:
     watch = ctypes.CFUNCTYPE(None)(_loaded().address("wengert_interrupt_watch"))
-    try:
+    # If no thread can be started (the interpreter is ending), Ctrl-C waits for the program's end.
+    with contextlib.suppress(RuntimeError):
         threading.Thread(target=watch, name="wengert-interrupt", daemon=True).start()
-    except RuntimeError:
-        pass  # no thread can be started (the interpreter is ending): Ctrl-C waits for the program's end
 
 
 def _main_thread_is(ident: int | None) -> None:
@@ -149,14 +149,15 @@ def _after_fork() -> None:
 
 def _loaded() -> cpu.LoadedCode:
     global _code
-    with _lock:
+    with cpu.lock:
         if _code is not None:
             return _code
-        code = cpu.load(_IR)
+        code = cpu.load(_IR, quick=True)
         # PYFUNCTYPE: the caller holds the GIL.
         hook = ctypes.PYFUNCTYPE(None)(_start_watcher)
         _keep.append(hook)
-        ctypes.c_void_p.from_address(code.address("wengert_interrupt_start")).value = ctypes.cast(hook, ctypes.c_void_p).value
+        slot = ctypes.c_void_p.from_address(code.address("wengert_interrupt_start"))
+        slot.value = ctypes.cast(hook, ctypes.c_void_p).value
         _code = code
     _main_thread_is(threading.main_thread().ident)
     os.register_at_fork(after_in_child=_after_fork)

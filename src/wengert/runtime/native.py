@@ -1,14 +1,15 @@
 """The border between Python and compiled programs: calls in, calls out.
 
-Calls in: `make_entry` turns the address of a program into a Python callable that takes raw addresses. One native
-routine serves all programs, so that a new program costs no further compilation: a `PyCFunction` whose `self` says
-which program to run. A call with two addresses takes about 50 ns.
+Calls in: `make_entry` turns the address of a program into a Python callable that takes raw addresses. One
+native routine serves all programs, so that a new program costs no further compilation: a `PyCFunction` whose
+`self` says which program to run. A call with two addresses takes about 50 ns.
 
-Calls out: what only Python can do (an FFT, a host callback) is registered by `register_host_call`; a program calls
-`@wengert_host_call(id, addresses)`. An exception in it makes the program return status `HOST_ERROR`, and
-`raise_pending` raises it again.
+Calls out: what only Python can do (an FFT, a host callback) is registered by `register_host_call`; a program
+calls `@wengert_host_call(id, addresses)`. An exception in it makes the program return status `HOST_ERROR`,
+and `raise_pending` raises it again.
 
-A program is `i32 @program(ptr %args)`; `%args` points to an array of addresses. It returns 0, or another status.
+A program is `i32 @program(ptr %args)`; `%args` points to an array of addresses. It returns 0, or another
+status.
 """
 
 from __future__ import annotations
@@ -151,11 +152,10 @@ class _MethodDef(ctypes.Structure):
 METH_O: Final = 0x08
 METH_FASTCALL: Final = 0x80
 
-_new_function: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
-    ("PyCFunction_NewEx", ctypes.pythonapi)
-)
-_definitions: dict[int, _MethodDef] = {}  # by address; a PyCFunction points to its definition for as long as it lives
-_lock = threading.Lock()
+_NewFunction: Final = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+_new_function: Final = _NewFunction(("PyCFunction_NewEx", ctypes.pythonapi))
+# By address. A PyCFunction points to its definition for as long as it lives.
+_definitions: dict[int, _MethodDef] = {}
 _entry_code: cpu.LoadedCode | None = None
 
 
@@ -168,7 +168,7 @@ def _cpython_symbol(name: str) -> int | None:
 
 
 def make_function(name: str, address: int, flags: int, self: Any) -> Callable[..., Any]:
-    """A Python callable of a native function with the signature that CPython has for `flags` (METH_O, METH_FASTCALL)."""
+    """A Python callable of a native function; `flags` (METH_O, METH_FASTCALL) says which signature it has."""
     definition = _definitions.get(address)
     if definition is None:
         definition = _definitions[address] = _MethodDef(name.encode(), address, flags, None)
@@ -183,22 +183,23 @@ def ir_string(name: str, text: str) -> str:
 
 def _load_entry() -> cpu.LoadedCode:
     global _entry_code
-    with _lock:
+    with cpu.lock:
         if _entry_code is None:
             message = ir_string("wrong_count", "the program takes %zd addresses, %zd were given")
             bodies = _ENTRY_BODY.replace("KIND", "short") + _ENTRY_BODY.replace("KIND", "long")
-            _entry_code = cpu.load(message + _ENTRY_IR + bodies)
+            _entry_code = cpu.load(message + _ENTRY_IR + bodies, quick=True)
         return _entry_code
 
 
 def make_entry(program_address: int, n_args: int, release_gil: bool) -> Callable[..., int | None]:
-    """A callable that runs the program at an address: give it `n_args` integers, the raw addresses of its arguments.
+    """A callable that runs the program at an address; it takes `n_args` integers, its arguments' addresses.
 
     It returns None if the program returned 0, else the status, an int. It raises TypeError if the count is
     wrong or an argument is no integer, and what a signal handler raised if the program was interrupted.
     With `release_gil` other Python threads run meanwhile, and Ctrl-C is looked after; that costs about 60 ns.
 
-    The addresses are trusted: a wrong one makes the process crash. The program's memory must outlive the callable.
+    The addresses are trusted: a wrong one makes the process crash. The program's memory must outlive the
+    callable.
     """
     if not 0 <= n_args <= MAX_ARGS:
         raise ValueError(f"a program takes up to {MAX_ARGS} addresses, got {n_args}")
@@ -219,8 +220,9 @@ _HostCall: Final = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_voi
 def register_host_call(function: Callable[..., Any], n_addresses: int) -> int:
     """Number a Python function that programs may call as `@wengert_host_call(i64 number, ptr addresses)`.
 
-    It is called as function(address, ...) with the `n_addresses` integers that `addresses` points to, in the thread
-    that runs the program, with the GIL. Its result is ignored; it reads and writes through the addresses.
+    It is called as function(address, ...) with the `n_addresses` integers that `addresses` points to, in the
+    thread that runs the program, with the GIL. Its result is ignored; it reads and writes through the
+    addresses.
     """
     number = next(_host_call_numbers)
     _host_calls[number] = (function, n_addresses)

@@ -4,20 +4,20 @@ A program calls
 
     void @wengert_parallel(ptr %fn, ptr %ctx, i64 %n, i64 %grain)
 
-which runs `fn(ctx, lo, hi)` (void, three arguments) over pieces that make up [0, n), on the team and on the calling
-thread, and returns when all are done. Every piece but the last is a multiple of `grain` long and starts at one. Where n
-is no more than `grain`, where the team is one thread, and where the team is taken (a loop inside a loop, or a program in
-another Python thread), it is one call `fn(ctx, 0, n)`.
+which runs `fn(ctx, lo, hi)` (void, three arguments) over pieces that make up [0, n), on the team and on the
+calling thread, and returns when all are done. Every piece but the last is a multiple of `grain` long and
+starts at one. Where n is no more than `grain`, where the team is one thread, and where the team is taken (a
+loop inside a loop, or a program in another Python thread), it is one call `fn(ctx, 0, n)`.
 
-How it works. Thread k of T owns the k-th part of the range, so that sweep after sweep it finds its part in its cache; it
-takes the part in about four pieces, with an atomic add, and when it has no more, helps the others with theirs. So a
-thread that the system has put aside delays nobody, except for a piece that it holds: a loop does not wait for workers to
-wake up. The call ends when no piece is left and no worker is active.
+How it works. Thread k of T owns the k-th part of the range, so that sweep after sweep it finds its part in
+its cache; it takes the part in about four pieces, with an atomic add, and when it has no more, helps the
+others with theirs. So a thread that the system has put aside delays nobody, except for a piece that it holds:
+a loop does not wait for workers to wake up. The call ends when no piece is left and no worker is active.
 
-Workers are daemon threads that Python starts and that stay in native code, without the GIL. Between loops they
-watch a counter, for about 50 us, then sleep on a condition variable. The team starts at the first parallel loop; it is as
-large as `num_threads` says (`WENGERT_NUM_THREADS`, config, `set_num_threads`), by default as the number of CPUs that the
-process may use. After `fork` the child starts a team of its own.
+Workers are daemon threads that Python starts and that stay in native code, without the GIL. Between loops
+they watch a counter, for about 50 us, then sleep on a condition variable. The team starts at the first
+parallel loop; it is as large as `num_threads` says (`WENGERT_NUM_THREADS`, config, `set_num_threads`), by
+default as the number of CPUs that the process may use. After `fork` the child starts a team of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import os
 import platform
 import threading
 import time
-from typing import Any, Final
+from typing import Final
 
 from wengert import config
 from wengert.backends import cpu
@@ -360,7 +360,7 @@ class _Team:
     """The native team and its Python threads. There is one."""
 
     def __init__(self) -> None:
-        self.code = code = cpu.load(_team_ir())
+        self.code = code = cpu.load(_team_ir(), quick=True)
         self.workers: list[threading.Thread] = []
         self.wanted: int | None = None
         self.size = ctypes.c_int32.from_address(code.address("wengert_team_size"))
@@ -393,16 +393,17 @@ class _Team:
 
     def start(self) -> None:
         """Start the workers. The native side calls this, holding the team."""
-        size = self.target_size()
-        for index in range(1, size):
-            worker = threading.Thread(target=self.worker, args=(index,), name=f"wengert-{index}", daemon=True)
-            try:
+        try:
+            for index in range(1, self.target_size()):
+                worker = threading.Thread(
+                    target=self.worker, args=(index,), name=f"wengert-{index}", daemon=True
+                )
                 worker.start()
-            except RuntimeError:  # the system, or the ending interpreter, gives no more threads
-                size = index
-                break
-            self.workers.append(worker)
-        self.size.value = size
+                self.workers.append(worker)
+        except RuntimeError:
+            pass  # the system, or the ending interpreter, gives no more threads
+        finally:
+            self.size.value = 1 + len(self.workers)
 
     def disband(self, patience: float, size: int) -> bool:
         """Send the workers home; False if loops kept the team longer than `patience` seconds.
@@ -427,12 +428,11 @@ class _Team:
 
 
 _team: _Team | None = None
-_team_lock = threading.Lock()
 
 
 def _the_team() -> _Team:
     global _team
-    with _team_lock:
+    with cpu.lock:
         if _team is None:
             _team = _Team()
             atexit.register(_team.disband, patience=0.5, size=1)
@@ -441,18 +441,16 @@ def _the_team() -> _Team:
 
 
 def _after_fork() -> None:
-    global _team_lock
-    _team_lock = threading.Lock()
     if _team is not None:
         _team.workers.clear()
         _team.reset()
 
 
 def set_num_threads(n: int | None) -> None:
-    """Let parallel loops use `n` threads from now on, the calling one included; None means all that the process may use.
+    """Let parallel loops use `n` threads from now on, the calling one included; None means the default.
 
-    More than the process has CPUs are not used. Waits for parallel loops that are running in other threads. Raises
-    ValueError if n is less than 1, RuntimeError if a loop keeps the team for a minute.
+    No more are used than the process has CPUs. Waits for parallel loops that are running in other threads.
+    Raises ValueError if n is less than 1, RuntimeError if a loop keeps the team for a minute.
     """
     if n is not None and n < 1:
         raise ValueError(f"the number of threads is at least 1, got {n}")
@@ -460,7 +458,7 @@ def set_num_threads(n: int | None) -> None:
     before, team.wanted = team.wanted, n
     if team.size.value != 0 and not team.disband(patience=60.0, size=0):
         team.wanted = before
-        raise RuntimeError("a parallel loop has been running for a minute: the number of threads stays as it was")
+        raise RuntimeError("a parallel loop has run for a minute: the number of threads stays as it was")
 
 
 def num_threads() -> int:
