@@ -235,6 +235,11 @@ def test_broadcast_prefix() -> None:
     axes = (0, {"a": None, "b": 1}, None)
     assert tree.broadcast_prefix(axes, full, is_leaf=lambda x: x is None) == [0, None, None, None]
     assert tree.broadcast((0, 1, 2), full) == (0, {"a": [1, 1], "b": None}, 2)
+    assert tree.broadcast((0, None, 2), full, is_leaf=lambda x: x is None) == (
+        0,
+        {"a": [None, None], "b": None},
+        2,
+    )
     with pytest.raises(
         ValueError, match=r"in_axes and the arguments differ at \[1\]: in_axes has a list of 1"
     ) as caught:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
@@ -240,6 +241,7 @@ class _Local:
         self.resolved = _changed(base, changes)
 
 
+_updating = threading.Lock()
 _global: Config = _from_environment()
 _local: ContextVar[_Local | None] = ContextVar("wengert_config", default=None)
 _get_local = _local.get
@@ -362,7 +364,9 @@ class _ConfigHandle:
         if bare in _WITHOUT_EFFECT:
             _ineffective[bare] = val
         else:
-            _global = _changed(_global, {bare: _FLAGS[bare][1](name, val)})
+            changes = {bare: _FLAGS[bare][1](name, val)}
+            with _updating:  # two threads may set two flags at once
+                _global = _changed(_global, changes)
 
     def read(self, name: str) -> Any:
         """The value of the flag `name` in this thread and context. AttributeError if there is none."""

@@ -320,7 +320,7 @@ def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
     Raises:
       ValueError: `prefix_tree` is not a prefix of `full_tree`.
     """
-    return structure(full_tree, is_leaf).unflatten(broadcast_prefix(prefix_tree, full_tree, is_leaf))
+    return structure(full_tree).unflatten(broadcast_prefix(prefix_tree, full_tree, is_leaf))
 
 
 def _matched(treedef: PyTreeDef, rest: tuple[Any, ...], name: str) -> Iterator[list[Any]]:
