@@ -107,7 +107,7 @@ def from_file(path: Path, spacing: float) -> Ground:
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(f"cannot read {path} as an .npy file: {first_line(error)}") from None
     check_velocity(velocity, path)
-    return make_ground(velocity.astype(float), (spacing, spacing), None, path.name)
+    return make_ground(velocity.astype(float), (spacing, spacing), None, f"the ground of {path.name}")
 
 
 def check_velocity(velocity: Array, path: Path) -> None:
