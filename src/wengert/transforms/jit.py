@@ -76,11 +76,14 @@ class JitFunction:
         "_fun",
         "_inline",
         "_keep_unused",
+        "_signatures",
         "_static_names",
         "_static_nums",
+        "has_options",
     )
 
-    # The dispatcher puts its fast path here: called as _fast(self, args, kwargs).
+    # The dispatcher puts its fast path here: called as _fast(self, args, kwargs); it keeps what it needs to call
+    # again for arguments of known types in _signatures.
     _fast: Callable[[JitFunction, tuple[Any, ...], dict[str, Any]], Any] | None
 
     def __init__(
@@ -97,6 +100,8 @@ class JitFunction:
         self._keep_unused = keep_unused
         self._inline = inline
         self._fast = _default_fast
+        self._signatures: dict[Any, Any] = {}
+        self.has_options = bool(static[0] or static[1])
         self._entries = _entries_of(fun, (static, donate, keep_unused, inline))
         wraps(fun, self)
 
@@ -242,6 +247,7 @@ class JitFunction:
     def clear_cache(self) -> None:
         """Forget all that has been traced and compiled."""
         self._entries.clear()
+        self._signatures.clear()
 
     def _cache_size(self) -> int:
         return len(self._entries)

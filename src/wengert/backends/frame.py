@@ -1,0 +1,341 @@
+"""Expressions of the loop IR as LLVM values, inside of one native function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from wengert.backends import scalars
+from wengert.backends.irbuilder import I8, I32, I64, Builder, Function, Type, Value
+from wengert.compiler.affine import Affine, Axis, Symbol, Term
+from wengert.compiler.loops import (
+    Acc,
+    Buffer,
+    Condition,
+    Const,
+    Expr,
+    Gather,
+    Index,
+    Load,
+    Op,
+    Piecewise,
+)
+from wengert.compiler.rewrite import children, walk
+
+Terms = tuple[tuple[Term, int], ...]
+
+
+def memory_type(buffer: Buffer) -> Type:
+    """The type of an element in memory: a bool takes a byte."""
+    return I8 if buffer.dtype.kind == "b" else scalars.llvm_type(buffer.dtype)
+
+
+class Dependencies:
+    """Which names and buffers an expression reads, its symbols' expressions included."""
+
+    def __init__(self) -> None:
+        self._memo: dict[Expr, frozenset[Buffer | str]] = {}
+
+    def __call__(self, expr: Expr) -> frozenset[Buffer | str]:
+        found = self._memo.get(expr)
+        if found is None:
+            found = self._memo[expr] = self._compute(expr)
+        return found
+
+    def _compute(self, expr: Expr) -> frozenset[Buffer | str]:
+        own: set[Buffer | str] = set()
+        if isinstance(expr, Load | Gather):
+            own.add(expr.buffer)
+        elif isinstance(expr, Acc):
+            own.add(expr.name)
+        if isinstance(expr, Load | Index | Piecewise):
+            own.update(*(self(t.expr) for t in expr.axes if isinstance(t, Symbol)))
+        return frozenset(own).union(*(self(c) for c in children(expr)))
+
+
+class Frame:
+    """The state of code generation in one function: where things are, and which values are known.
+
+    With a vector axis, expressions that depend on it have `lanes` lanes, which stand for consecutive values of the
+    axis; others stay scalars until they meet a vector. A mask says in which lanes memory may be touched.
+    """
+
+    def __init__(self, function: Function, deps: Dependencies, pointers: dict[Buffer, Value]):
+        self.b = Builder(function)
+        self.deps = deps
+        self.pointers = pointers
+        self.axes: dict[Term, Value] = {}
+        self.names: dict[str, Value] = {}
+        self.combiners: dict[str, tuple[str, Const]] = {}
+        self.scopes: list[dict[Any, Value]] = [{}]
+        self.vector: Axis | None = None
+        self.lanes = 1
+        self.mask: Value | None = None
+        self.innermost: Axis | None = None
+
+    # ---- what is known
+
+    def known(self, key: Any) -> Value | None:
+        for scope in reversed(self.scopes):
+            found = scope.get(key)
+            if found is not None:
+                return found
+        return None
+
+    def forget(self, written: Iterable[Buffer | str]) -> None:
+        """Drop the values that were read from buffers or names that have changed."""
+        changed = set(written)
+        for scope in self.scopes:
+            stale = [k for k in scope if isinstance(k, Expr) and not changed.isdisjoint(self.deps(k))]
+            for key in stale:
+                del scope[key]
+
+    # ---- addresses
+
+    def pointer(self, buffer: Buffer) -> Value:
+        found = self.pointers.get(buffer)
+        if found is None:
+            assert buffer.kind == "local", buffer
+            found = self.pointers[buffer] = self.b.alloca(memory_type(buffer), max(buffer.size, 1))
+        return found
+
+    def term(self, term: Term) -> Value:
+        """The value of an axis (of its first lane) or of a symbol, as an i64."""
+        if isinstance(term, Symbol):
+            return self.emit(term.expr)
+        return self.axes[term]
+
+    def linear(self, terms: Iterable[tuple[Term, int]], const: int = 0) -> Value:
+        """const + sum of coefficient * term, for the first lane, as an i64."""
+        b = self.b
+        total = b.const(I64, const)
+        for term, c in terms:
+            value = self.term(term)
+            total = b.add(total, value if c == 1 else b.mul(value, b.const(I64, c)))
+        return total
+
+    def row(self, buffer: Buffer, rest: Terms) -> Value:
+        """The address of a buffer plus terms that don't change in the innermost loop."""
+        if not rest:
+            return self.pointer(buffer)
+        key = (buffer, rest)
+        found = self.known(key)
+        if found is None:
+            found = self.b.gep(memory_type(buffer), self.pointer(buffer), self.linear(rest))
+            self.scopes[-1][key] = found
+        return found
+
+    def address(self, buffer: Buffer, offset: Affine) -> Value:
+        """The address of an element, for the first lane."""
+        rest = tuple(tc for tc in offset.terms if tc[0] is not self.innermost)
+        pointer = self.row(buffer, rest)
+        kind = memory_type(buffer)
+        if len(rest) != len(offset.terms):
+            assert self.innermost is not None
+            pointer = self.b.gep(kind, pointer, self.linear([(self.innermost, offset.coefficient(self.innermost))]))
+        return self.b.gep(kind, pointer, offset.const) if offset.const else pointer
+
+    def addresses(self, buffer: Buffer, offset: Affine, step: int) -> Value:
+        """The addresses of the elements of all lanes, `step` apart."""
+        b = self.b
+        lanes = b.const_lanes(I64.vec(self.lanes), [step * n for n in range(self.lanes)])
+        return b.gep(memory_type(buffer), self.address(buffer, offset), lanes)
+
+    # ---- memory
+
+    def lane_mask(self) -> Value | None:
+        """The mask with one value for each lane."""
+        if self.mask is None or self.mask.type.lanes == self.lanes:
+            return self.mask
+        return self.b.splat(self.mask, self.lanes)
+
+    def step_of(self, offset: Affine) -> int:
+        return offset.coefficient(self.vector) if self.vector is not None else 0
+
+    def load(self, buffer: Buffer, offset: Affine) -> Value:
+        b, kind = self.b, memory_type(buffer)
+        step = self.step_of(offset)
+        if step == 0 and (self.mask is None or self.mask.type.lanes == 1):
+            pointer = self.address(buffer, offset)
+            if self.mask is not None:  # outside of the mask any address does that can be read
+                pointer = b.select(self.mask, pointer, self.pointer(buffer))
+            return self._from_memory(buffer, b.load(kind, pointer))
+        wide = kind.vec(self.lanes)
+        mask = self.lane_mask()
+        if step == 1:
+            pointer = self.address(buffer, offset)
+            align = kind.bits // 8
+            value = b.load(wide, pointer, align=align) if mask is None else b.masked_load(wide, pointer, mask, align=align)
+        elif step == -1:
+            pointer = self.address(buffer, offset - (self.lanes - 1))
+            align = kind.bits // 8
+            if mask is None:
+                value = b.load(wide, pointer, align=align)
+            else:
+                value = b.masked_load(wide, pointer, b.reverse(mask), align=align)
+            value = b.reverse(value)
+        else:
+            value = b.gather(wide, self.addresses(buffer, offset, step), mask)
+        return self._from_memory(buffer, value)
+
+    def _from_memory(self, buffer: Buffer, value: Value) -> Value:
+        return self.b.icmp("ne", value, 0) if buffer.dtype.kind == "b" else value
+
+    def to_memory(self, buffer: Buffer, value: Value) -> Value:
+        return self.b.zext(value, "i8") if buffer.dtype.kind == "b" else value
+
+    def store(self, buffer: Buffer, offset: Affine, value: Value) -> None:
+        b = self.b
+        step = self.step_of(offset)
+        value = self.to_memory(buffer, value)
+        if self.vector is None:
+            b.store(value, self.address(buffer, offset))
+            return
+        assert step != 0, "a store must depend on the vector axis"
+        value = b.splat(value, self.lanes) if value.type.lanes != self.lanes else value
+        mask = self.lane_mask()
+        align = memory_type(buffer).bits // 8
+        if step == -1 and mask is None:
+            b.store(b.reverse(value), self.address(buffer, offset - (self.lanes - 1)), align=align)
+        elif step != 1:
+            b.scatter(value, self.addresses(buffer, offset, step), mask)
+        elif mask is None:
+            b.store(value, self.address(buffer, offset), align=align)
+        else:
+            b.masked_store(value, self.address(buffer, offset), mask, align=align)
+
+    # ---- expressions
+
+    def emit(self, expr: Expr) -> Value:
+        """The value of an expression: a scalar, or a vector with a lane for each value of the vector axis."""
+        found = self.known(expr)
+        if found is None:
+            found = self._compute(expr)
+            if not isinstance(expr, Acc | Const):
+                self.scopes[-1][expr] = found
+        return found
+
+    def _compute(self, expr: Expr) -> Value:
+        b = self.b
+        if isinstance(expr, Const):
+            return b.const(scalars.llvm_type(expr.dtype), expr.value.item())
+        if isinstance(expr, Op):
+            args = self.same_lanes([self.emit(a) for a in expr.args])
+            return scalars.apply(b, expr.name, args, expr.args[-1].dtype, expr.dtype)
+        if isinstance(expr, Load):
+            return self.load(expr.buffer, expr.buffer.linear(expr.index))
+        if isinstance(expr, Acc):
+            return self.names[expr.name]
+        if isinstance(expr, Index):
+            return self._index(expr.affine, expr.dtype)
+        if isinstance(expr, Gather):
+            return self._gather(expr)
+        assert isinstance(expr, Piecewise)
+        return self._piecewise(expr)
+
+    def same_lanes(self, values: Sequence[Value]) -> list[Value]:
+        """Scalars beside vectors are repeated."""
+        lanes = max(v.type.lanes for v in values)
+        return [v if v.type.lanes == lanes else self.b.splat(v, lanes) for v in values]
+
+    def _index(self, affine: Affine, dtype: Any) -> Value:
+        b = self.b
+        kind = scalars.KINDS[dtype.name]
+        whole = kind if kind.startswith("i") and kind != "i1" else "i64"
+        first = self.linear(affine.terms, affine.const)
+        value = b.trunc(first, whole) if whole != "i64" else first
+        step = self.step_of(affine)
+        if step:
+            lanes = [step * n for n in range(self.lanes)]
+            value = b.add(b.splat(value, self.lanes), b.const_lanes(value.type.vec(self.lanes), lanes))
+        if whole == kind:
+            return value
+        return b.sitofp(value, kind)
+
+    def _gather(self, expr: Gather) -> Value:
+        b, kind = self.b, memory_type(expr.buffer)
+        offset = b.const(I64, 0)
+        for i, stride in zip(expr.index, expr.buffer.strides, strict=True):
+            value = self.emit(i)
+            offset, scaled = self.same_lanes([offset, b.mul(value, b.const(value.type, stride))])
+            offset = b.add(offset, scaled)
+        pointers = b.gep(kind, self.pointer(expr.buffer), offset)
+        # the indices are in bounds in all lanes, so no mask is needed
+        value = b.load(kind, pointers) if offset.type.lanes == 1 else b.gather(kind.vec(self.lanes), pointers)
+        return self._from_memory(expr.buffer, value)
+
+    # ---- guards
+
+    def _piecewise(self, expr: Piecewise) -> Value:
+        b = self.b
+        taken: list[tuple[Value, Value]] = []
+        outer = self.mask
+        rest = outer
+        for conditions, value in expr.cases[:-1]:
+            holds = self._all(conditions)
+            taken.append((holds, self._guarded(self._both(outer, holds), value)))
+            rest = self._both(rest, b.not_(holds))
+        result = self._guarded(rest, expr.cases[-1][1])
+        for holds, value in reversed(taken):
+            holds, value, result = self.same_lanes([holds, value, result])
+            result = b.select(holds, value, result)
+        return result
+
+    def _guarded(self, mask: Value | None, expr: Expr) -> Value:
+        """The value of an expression whose memory may only be read where the mask holds."""
+        if not any(isinstance(e, Load | Gather) for e in walk(expr)):
+            return self.emit(expr)
+        saved, self.mask = self.mask, mask
+        self.scopes.append({})
+        value = self.emit(expr)
+        self.scopes.pop()
+        self.mask = saved
+        return value
+
+    def _both(self, a: Value | None, b: Value) -> Value:
+        if a is None:
+            return b
+        return self.b.and_(*self.same_lanes([a, b]))
+
+    def _all(self, conditions: Sequence[Condition]) -> Value:
+        b = self.b
+        mask: Value | None = None
+        for affine, lo, hi in conditions:
+            value = self._small_index(affine)
+            least, last = affine.bounds({})
+            if least < lo:
+                mask = self._both(mask, b.icmp("sge", value, lo))
+            if last >= hi:
+                mask = self._both(mask, b.icmp("slt", value, hi))
+        assert mask is not None
+        return mask
+
+    def _small_index(self, affine: Affine) -> Value:
+        """The value of an affine form in 32 bits if it fits: vectors of these are shorter."""
+        least, last = affine.bounds({})
+        fits = -(2**31) <= least and last < 2**31
+        first = self.linear(affine.terms, affine.const)
+        value = self.b.trunc(first, "i32") if fits else first
+        step = self.step_of(affine)
+        if not step:
+            return value
+        kind = (I32 if fits else I64).vec(self.lanes)
+        return self.b.add(
+            self.b.splat(value, self.lanes), self.b.const_lanes(kind, [step * n for n in range(self.lanes)])
+        )
+
+    # ---- hoisting
+
+    def hoist(self, roots: Iterable[Expr], varies: Callable[[Expr], bool]) -> None:
+        """Compute now what doesn't vary in the loop that comes next. Cases of Piecewise stay where they are."""
+        seen: set[Expr] = set()
+        stack = list(roots)
+        while stack:
+            expr = stack.pop()
+            if expr in seen or isinstance(expr, Const | Acc):
+                continue
+            seen.add(expr)
+            if not varies(expr):
+                self.emit(expr)
+            elif isinstance(expr, Op | Gather):
+                stack.extend(children(expr))

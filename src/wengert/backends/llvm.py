@@ -1,0 +1,500 @@
+"""A loop program to LLVM IR text: statements, loops, calls. `frame` does the expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wengert.backends import scalars, vectorise
+from wengert.backends.frame import Dependencies, Frame, memory_type
+from wengert.backends.irbuilder import I32, I64, PTR, VOID, Module, Value
+from wengert.compiler.affine import Affine, Axis, Symbol
+from wengert.compiler.loops import (
+    Accumulate,
+    Branch,
+    Buffer,
+    Call,
+    Expr,
+    For,
+    Gather,
+    Gemm,
+    Index,
+    Init,
+    Let,
+    Load,
+    Loop,
+    Piecewise,
+    Program,
+    Stmt,
+    Store,
+    View,
+)
+from wengert.compiler.nest import work
+from wengert.compiler.rewrite import children, statements, values, walk
+
+_REGISTER_BYTES = 16  # temporaries that LLVM may keep in registers
+_GRAIN_COST = 20_000.0  # vector additions that are worth handing to a thread
+
+
+class Code:
+    """The module text of a program, and the host calls that it makes.
+
+    The function `program(ptr args)` takes an array of addresses: arguments, results, the arena, and then one
+    number for each host call, by which the runtime knows it. It returns 0, or the status that stopped it.
+    """
+
+    __slots__ = ("host_calls", "text")
+
+    def __init__(self, text: str, host_calls: list[Call]):
+        self.text = text
+        self.host_calls = host_calls
+
+
+def emit(program: Program, vector_bits: int) -> Code:
+    """Generate code for a program."""
+    return _Emitter(program, vector_bits).run()
+
+
+class _Emitter:
+    def __init__(self, program: Program, vector_bits: int):
+        self.program = program
+        self.vector_bits = vector_bits
+        self.module = Module()
+        self.deps = Dependencies()
+        self.host_calls: list[Call] = []
+        self.kernels = 0
+
+    def run(self) -> Code:
+        function = self.module.function("program", I32, [("args", PTR)], attributes="nounwind")
+        frame = Frame(function, self.deps, {})
+        b = frame.b
+        self.args = function.args[0]
+        listed = [*self.program.args, *self.program.results]
+        for n, buffer in enumerate(listed):
+            frame.pointers[buffer] = b.load(PTR, b.gep(PTR, self.args, n))
+        arena = b.load(PTR, b.gep(PTR, self.args, len(listed)))
+        self.first_host = len(listed) + 1
+        for temp in self.program.temps:
+            if temp.nbytes <= _REGISTER_BYTES:
+                frame.pointers[temp] = b.alloca(memory_type(temp), max(temp.size, 1), align=16)
+            else:
+                from_start = b.add(b.ptrtoint(arena), b.const(I64, temp.offset))
+                frame.pointers[temp] = b.inttoptr(from_start) if temp.offset else arena
+        self.body(frame, self.program.body)
+        b.ret(b.const(I32, 0))
+        return Code(self.module.text(), self.host_calls)
+
+    # ---- statements
+
+    def body(self, frame: Frame, stmts: Sequence[Stmt]) -> None:
+        """Statements at the level of the program or of a sequential loop."""
+        for stmt in stmts:
+            frame.scopes.append({})
+            self.statement(frame, stmt)
+            frame.scopes.pop()
+
+    def statement(self, frame: Frame, stmt: Stmt) -> None:
+        if isinstance(stmt, For):
+            if stmt.hi > stmt.lo:
+                if stmt.parallel and not frame.axes.keys() & {stmt.axis} and frame.vector is None:
+                    self.parallel(frame, stmt)
+                else:
+                    self.loop(frame, stmt, frame.b.const(I64, stmt.lo), frame.b.const(I64, stmt.hi))
+        elif isinstance(stmt, Store):
+            self.store(frame, stmt)
+        elif isinstance(stmt, Let):
+            frame.names[stmt.name] = frame.emit(stmt.value)
+        elif isinstance(stmt, Init):
+            frame.combiners[stmt.name] = (stmt.combine, stmt.identity)
+            frame.names[stmt.name] = self.identity(frame, stmt.name, frame.lanes if frame.vector else 1)
+            frame.forget([stmt.name])
+        elif isinstance(stmt, Accumulate):
+            self.accumulate(frame, stmt)
+        elif isinstance(stmt, Call):
+            self.call(frame, stmt)
+        elif isinstance(stmt, Loop):
+            self.sequential(frame, stmt)
+        else:
+            assert isinstance(stmt, Branch), stmt
+            self.branch(frame, stmt)
+
+    def store(self, frame: Frame, stmt: Store) -> None:
+        b = frame.b
+        value = frame.emit(stmt.value)
+        if all(isinstance(i, Affine) for i in stmt.index):
+            offset = stmt.buffer.linear([i for i in stmt.index if isinstance(i, Affine)])
+            if stmt.combine:
+                old = frame.load(stmt.buffer, offset)
+                value = scalars.apply(b, stmt.combine, [old, value], stmt.buffer.dtype, stmt.buffer.dtype)
+            frame.store(stmt.buffer, offset, value)
+        else:
+            total = b.const(I64, 0)
+            for i, stride in zip(stmt.index, stmt.buffer.strides, strict=True):
+                at = frame.emit(i) if isinstance(i, Expr) else frame.linear(i.terms, i.const)
+                total = b.add(total, b.mul(at, b.const(I64, stride)))
+            pointer = b.gep(memory_type(stmt.buffer), frame.pointer(stmt.buffer), total)
+            if stmt.combine:
+                old = b.load(memory_type(stmt.buffer), pointer)
+                old = b.icmp("ne", old, 0) if stmt.buffer.dtype.kind == "b" else old
+                value = scalars.apply(b, stmt.combine, [old, value], stmt.buffer.dtype, stmt.buffer.dtype)
+            b.store(frame.to_memory(stmt.buffer, value), pointer)
+        frame.forget([stmt.buffer])
+
+    # ---- accumulators
+
+    def identity(self, frame: Frame, name: str, lanes: int) -> Value:
+        _, identity = frame.combiners[name]
+        value = frame.b.const(scalars.llvm_type(identity.dtype), identity.value.item())
+        return frame.b.splat(value, lanes)
+
+    def accumulate(self, frame: Frame, stmt: Accumulate) -> None:
+        combine, identity = frame.combiners[stmt.name]
+        total = frame.names[stmt.name]
+        total, value = frame.same_lanes([total, frame.emit(stmt.value)])
+        mask = frame.lane_mask()
+        if mask is not None:
+            # lanes beyond the end leave the total as it is
+            mask, total, value = frame.same_lanes([mask, total, value])
+            value = frame.b.select(mask, value, self.identity(frame, stmt.name, value.type.lanes))
+        frame.names[stmt.name] = scalars.apply(frame.b, combine, [total, value], identity.dtype, identity.dtype)
+        frame.forget([stmt.name])
+
+    # ---- loops over elements
+
+    def loop(self, frame: Frame, stmt: For, lo: Value, hi: Value) -> None:
+        """A loop in place, as vector code if that is possible and worth it."""
+        inner = {s.axis for s in statements([stmt]) if isinstance(s, For)}
+        changed: set[Buffer | str] = set()
+        for s in statements(stmt.body):
+            if isinstance(s, Store):
+                changed.add(s.buffer)
+            elif isinstance(s, Let | Init | Accumulate):
+                changed.add(s.name)
+        self._hoist(frame, stmt, inner, changed)
+        carried = [
+            name
+            for name in dict.fromkeys(s.name for s in statements(stmt.body) if isinstance(s, Accumulate))
+            if name in frame.names
+        ]
+        lanes = 1 if frame.vector is not None else vectorise.lanes_of(stmt, self.vector_bits)
+        if lanes == 1:
+            self._scalar_loop(frame, stmt, lo, hi, carried)
+        elif not carried and vectorise.repeatable(stmt.body):
+            self._overlapping_loop(frame, stmt, lo, hi, lanes)
+        else:
+            self._masked_loop(frame, stmt, lo, hi, lanes, carried)
+        frame.forget(changed)
+
+    def _hoist(self, frame: Frame, stmt: For, inner: set[Axis], changed: set[Buffer | str]) -> None:
+        """Compute what doesn't change in the loop, and the addresses of its rows."""
+
+        def varies(expr: Expr) -> bool:
+            return not inner.isdisjoint(expr.axes) or not changed.isdisjoint(self.deps(expr))
+
+        for s in statements(stmt.body):
+            frame.hoist(values(s), varies)
+            offsets = [(e.buffer, e.buffer.linear(e.index)) for e in walk(*values(s)) if isinstance(e, Load)]
+            if isinstance(s, Store) and all(isinstance(i, Affine) for i in s.index):
+                offsets.append((s.buffer, s.buffer.linear([i for i in s.index if isinstance(i, Affine)])))
+            for buffer, offset in offsets:
+                fixed = tuple(tc for tc in offset.terms if tc[0] not in inner)
+                if fixed and len(inner) == 1 and all(
+                    isinstance(t, Axis) or not varies(t.expr) for t, _ in fixed
+                ):
+                    frame.row(buffer, fixed)
+
+    def _enter(self, frame: Frame, axis: Axis, index: Value, lanes: int) -> tuple[Axis | None, Axis | None, int]:
+        saved = (frame.innermost, frame.vector, frame.lanes)
+        frame.axes[axis] = index
+        frame.innermost = axis
+        if lanes > 1:
+            frame.vector, frame.lanes = axis, lanes
+        frame.scopes.append({})
+        return saved
+
+    def _leave(self, frame: Frame, saved: tuple[Axis | None, Axis | None, int]) -> None:
+        frame.scopes.pop()
+        frame.innermost, frame.vector, frame.lanes = saved
+
+    def _run(self, frame: Frame, stmt: For, index: Value, lanes: int) -> None:
+        saved = self._enter(frame, stmt.axis, index, lanes)
+        for s in stmt.body:
+            self.statement(frame, s)
+        self._leave(frame, saved)
+
+    def _scalar_loop(self, frame: Frame, stmt: For, lo: Value, hi: Value, carried: list[str]) -> None:
+        totals = [frame.names[n] for n in carried]
+        with frame.b.loop(lo, hi, 1, totals) as loop:
+            frame.names.update(zip(carried, loop.carried, strict=True))
+            self._run(frame, stmt, loop.index, 1)
+            loop.next(*(frame.names[n] for n in carried))
+        frame.names.update(zip(carried, loop.results, strict=True))
+
+    def _overlapping_loop(self, frame: Frame, stmt: For, lo: Value, hi: Value, lanes: int) -> None:
+        """The last vector overlaps the one before it, so that no rest is left."""
+        b = frame.b
+        whole = lo.const is not None and hi.const is not None and (hi.const - lo.const) % lanes == 0
+        with b.loop(lo, hi, lanes) as loop:
+            index = loop.index if whole else b.smin(loop.index, b.const(I64, stmt.hi - lanes))
+            self._run(frame, stmt, index, lanes)
+            loop.next()
+
+    def _masked_loop(
+        self, frame: Frame, stmt: For, lo: Value, hi: Value, lanes: int, carried: list[str]
+    ) -> None:
+        """Whole vectors, then one with a mask for the rest. Totals are kept in lanes, and combined at the end."""
+        b = frame.b
+        before = {n: frame.names[n] for n in carried}
+        starts = [self.identity(frame, n, lanes) for n in carried]
+        rest = b.srem(b.sub(hi, lo), b.const(I64, lanes)) if hi.const is None or lo.const is None else b.const(
+            I64, (int(hi.const) - int(lo.const)) % lanes
+        )
+        main = b.sub(hi, rest)
+        with b.loop(lo, main, lanes, starts) as loop:
+            frame.names.update(zip(carried, loop.carried, strict=True))
+            self._run(frame, stmt, loop.index, lanes)
+            loop.next(*(frame.names[n] for n in carried))
+        totals = loop.results
+        frame.names.update(zip(carried, totals, strict=True))
+        if rest.const != 0:
+            count = b.splat(b.trunc(rest, "i32"), lanes)
+            saved_mask, frame.mask = frame.mask, b.icmp("slt", b.iota(I32.vec(lanes)), count)
+            self._run(frame, stmt, main, lanes)
+            frame.mask = saved_mask
+        for name in carried:
+            combine, identity = frame.combiners[name]
+            total = scalars.reduce_lanes(b, combine, identity.dtype, frame.names[name])
+            frame.names[name] = scalars.apply(
+                b, combine, [before[name], total], identity.dtype, identity.dtype
+            )
+
+    # ---- parallel loops
+
+    def parallel(self, frame: Frame, stmt: For) -> None:
+        """Put the loop into a function of its own, which the worker team runs over parts of the range."""
+        b = frame.b
+        buffers, axes, names = self._free(stmt)
+        captured: list[tuple[object, Value]] = [(buf, frame.pointer(buf)) for buf in buffers]
+        captured += [(a, frame.axes[a]) for a in axes]
+        captured += [(n, frame.names[n]) for n in names]
+        context = b.alloca(I64, max(len(captured), 1))
+        for n, (_, value) in enumerate(captured):
+            b.store(value, b.gep(I64, context, n))
+        name = f"kernel{self.kernels}"
+        self.kernels += 1
+        function = self.module.function(
+            name, VOID, [("ctx", PTR), ("lo", I64), ("hi", I64)], attributes="nounwind", linkage="internal"
+        )
+        inner = Frame(function, self.deps, {})
+        for n, (key, value) in enumerate(captured):
+            loaded = inner.b.load(value.type, inner.b.gep(I64, function.args[0], n))
+            if isinstance(key, Buffer):
+                inner.pointers[key] = loaded
+            elif isinstance(key, Axis):
+                inner.axes[key] = loaded
+            else:
+                inner.names[str(key)] = loaded
+        lo = inner.b.add(function.args[1], inner.b.const(I64, stmt.lo))
+        hi = inner.b.add(function.args[2], inner.b.const(I64, stmt.lo))
+        self.loop(inner, stmt, lo, hi)
+        inner.b.ret()
+        lanes = vectorise.lanes_of(stmt, self.vector_bits)
+        per_iteration = max(work(stmt.body), 1.0)
+        grain = max(1, int(_GRAIN_COST / per_iteration))
+        grain = (grain + lanes - 1) // lanes * lanes
+        address = Value(f"@{name}", PTR)
+        count, least = b.const(I64, stmt.hi - stmt.lo), b.const(I64, grain)
+        b.call("wengert_parallel", VOID, [address, context, count, least])
+
+    def _free(self, stmt: For) -> tuple[list[Buffer], list[Axis], list[str]]:
+        """What the loop uses from outside: buffers, axes, names."""
+        inner = {s.axis for s in statements([stmt]) if isinstance(s, For)}
+        defined = {s.name for s in statements(stmt.body) if isinstance(s, Let | Init)}
+        buffers: dict[Buffer, None] = {}
+        axes: dict[Axis, None] = {}
+        names: dict[str, None] = {}
+
+        def visit(expr: Expr) -> None:
+            for e in walk(expr):
+                for key in self.deps(e) if not children(e) else ():
+                    if isinstance(key, Buffer):
+                        buffers[key] = None
+                    elif key not in defined:
+                        names[key] = None
+                if isinstance(e, Gather):
+                    buffers[e.buffer] = None
+                if isinstance(e, Load | Index | Piecewise):
+                    visit_terms(e.axes)
+
+        def visit_terms(terms: object) -> None:
+            for t in sorted(terms, key=lambda t: t.id):  # type: ignore[call-overload]
+                if isinstance(t, Symbol):
+                    visit(t.expr)
+                elif t not in inner:
+                    axes[t] = None
+
+        for s in statements([stmt]):
+            for expr in values(s):
+                visit(expr)
+            if isinstance(s, Store):
+                buffers[s.buffer] = None
+                for i in s.index:
+                    if isinstance(i, Affine):
+                        visit_terms({t for t, _ in i.terms})
+        return [b for b in buffers if b.kind != "local"], list(axes), list(names)
+
+    # ---- sequential loops and branches
+
+    def sequential(self, frame: Frame, stmt: Loop) -> None:
+        b = frame.b
+        starts = [self.view(frame, v) for v in stmt.starts]
+        if stmt.trips == 0:
+            frame.pointers.update(zip(stmt.slots, starts, strict=True))
+            return
+        before = b.current
+        header = b.block("turn", before)
+        b.br(header)
+        b.position(header)
+        count = b.phi(I64, [(b.const(I64, 0), before)])
+        slots = [b.phi(PTR, [(s, before)]) for s in starts]
+        frame.pointers.update(zip(stmt.slots, slots, strict=True))
+        axis = b.sub(b.const(I64, (stmt.trips or 0) - 1), count) if stmt.reverse else count
+        frame.axes[stmt.axis] = axis
+        saved, frame.scopes = frame.scopes, [{}]
+        innermost, frame.innermost = frame.innermost, None
+        self._check_interrupt(frame)
+        done = None
+        if stmt.flag is not None:
+            self.body(frame, stmt.condition)
+            flag = b.icmp("ne", b.load(memory_type(stmt.flag), frame.pointer(stmt.flag)), 0)
+            done = (b.current, header)
+            run = b.block("body", b.current)
+            decide = b.current
+            b.position(run)
+        self.body(frame, stmt.body)
+        moved = [self.view(frame, v) for v in stmt.moves]
+        following = b.add(count, b.const(I64, 1))
+        latch = b.current
+        b.phi_add(count, following, latch)
+        for slot, move in zip(slots, moved, strict=True):
+            b.phi_add(slot, move, latch)
+        if done is not None:
+            b.br(header)
+            after = b.block("done", decide)
+            b.position(decide)
+            b.cond_br(flag, run, after)
+            b.position(after)
+        else:
+            more = b.icmp("slt", following, b.const(I64, stmt.trips or 0))
+            after = b.block("done", latch)
+            b.cond_br(more, header, after)
+            b.position(after)
+            frame.pointers.update(zip(stmt.slots, moved, strict=True))
+        frame.scopes, frame.innermost = saved, innermost
+
+    def _check_interrupt(self, frame: Frame) -> None:
+        """Return from the program if the user has pressed Ctrl-C."""
+        b = frame.b
+        flag = b.raw(I32, "load atomic i32, ptr @wengert_interrupted monotonic, align 4")
+        if "wengert_interrupted" not in self.module._declared:
+            self.module._declared["wengert_interrupted"] = "@wengert_interrupted = external global i32"
+        status = b.when(
+            b.icmp("ne", flag, 0),
+            lambda: [b.call("wengert_interrupt_check", I32, [])],
+            [b.const(I32, 0)],
+        )[0]
+        self._leave_if(frame, status)
+
+    def _leave_if(self, frame: Frame, status: Value) -> None:
+        b = frame.b
+        here = b.current
+        stop, go_on = b.block("stop", here), b.block("on", here)
+        b.cond_br(b.icmp("ne", status, 0), stop, go_on)
+        b.position(stop)
+        b.ret(status)
+        b.position(go_on)
+
+    def branch(self, frame: Frame, stmt: Branch) -> None:
+        b = frame.b
+        selector = b.load(I32, self.view(frame, stmt.selector))
+        here = b.current
+        blocks = [b.block("case", here) for _ in stmt.branches]
+        ends = []
+        for block, body in zip(blocks, stmt.branches, strict=True):
+            b.position(block)
+            saved, frame.scopes = frame.scopes, [{}]
+            self.body(frame, body)
+            frame.scopes = saved
+            ends.append(b.current)
+        after = b.block("joined", here)
+        for end in ends:
+            b.position(end)
+            b.br(after)
+        b.position(here)
+        last = len(blocks) - 1
+        clamped = b.smax(b.smin(selector, b.const(I32, last)), b.const(I32, 0))
+        b.switch(clamped, blocks[last], list(enumerate(blocks[:-1])))
+        b.position(after)
+
+    # ---- calls
+
+    def view(self, frame: Frame, view: View) -> Value:
+        """The address at which a view begins."""
+        offset = view.offset
+        return frame.b.gep(memory_type(view.buffer), frame.pointer(view.buffer), frame.linear(offset.terms, offset.const))
+
+    def call(self, frame: Frame, stmt: Call) -> None:
+        b = frame.b
+        if stmt.name == "copy":
+            source, to = stmt.inputs[0], stmt.outputs[0]
+            size = to.dtype.itemsize * to.buffer.size // max(_product(to.buffer.shape[: len(to.prefix)]), 1)
+            b.memcpy(self.view(frame, to), self.view(frame, source), b.const(I64, size))
+        elif stmt.name == "gemm":
+            self.gemm(frame, stmt, stmt.payload)
+        else:
+            views = [*stmt.inputs, *stmt.outputs]
+            addresses = b.alloca(PTR, max(len(views), 1))
+            for n, view in enumerate(views):
+                b.store(self.view(frame, view), b.gep(PTR, addresses, n))
+            number = b.load(I64, b.gep(PTR, self.args, self.first_host + len(self.host_calls)))
+            self.host_calls.append(stmt)
+            self._leave_if(frame, b.call("wengert_host_call", I32, [number, addresses]))
+
+    def gemm(self, frame: Frame, stmt: Call, g: Gemm) -> None:
+        """BLAS counts columns first, so it computes the transposed product of the transposed operands."""
+        b = frame.b
+        dtype = stmt.outputs[0].dtype
+        routine = {"float32": "sgemm", "float64": "dgemm"}[dtype.name]
+        kind = scalars.llvm_type(dtype)
+        a, bb, c = (self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs))
+        letters = {}
+        leading = {}
+        for key, strides, rows, cols in (("a", g.a_strides, g.m, g.k), ("b", g.b_strides, g.k, g.n)):
+            plain = strides[2] == 1 or cols == 1
+            letters[key] = self._bytes("N" if plain else "T")
+            leading[key] = self._int(max(strides[1] if plain else strides[2], cols if plain else rows, 1))
+        one = self.module.data(f"one_{kind.kind}", kind, [1.0])
+        zero = self.module.data(f"zero_{kind.kind}", kind, [0.0])
+        m, n, k = self._int(g.m), self._int(g.n), self._int(g.k)
+        ldc = self._int(max(g.c_strides[1], g.n))
+        args = [letters["b"], letters["a"], n, m, k, one, bb, leading["b"], a, leading["a"], zero, c, ldc]
+        if g.batch == 1:
+            b.call(routine, VOID, args)
+            return
+        with b.loop(0, g.batch, 1) as loop:
+            for position, pointer, stride in ((6, bb, g.b_strides[0]), (8, a, g.a_strides[0]), (11, c, g.c_strides[0])):
+                args[position] = b.gep(kind, pointer, b.mul(loop.index, b.const(I64, stride)))
+            b.call(routine, VOID, args)
+            loop.next()
+
+    def _int(self, n: int) -> Value:
+        return self.module.data(f"int_{n}", I32, [n])
+
+    def _bytes(self, letter: str) -> Value:
+        return self.module.data(f"letter_{letter}", scalars.scalar_type("i8"), [ord(letter)])
+
+
+def _product(shape: Sequence[int]) -> int:
+    total = 1
+    for d in shape:
+        total *= d
+    return total

@@ -1,0 +1,265 @@
+"""The scalar operations of the loop IR as LLVM instructions, on any number of lanes.
+
+The semantics are XLA's where C and LLVM leave them open: division by zero, shifts past the width, float to integer
+out of range, NaN in max and min.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.backends import vecmath
+from wengert.backends.irbuilder import Builder, Type, Value, scalar_type
+
+KINDS: dict[str, str] = {
+    "bool": "i1",
+    **{f"{u}int{n}": f"i{n}" for u in ("", "u") for n in (8, 16, 32, 64)},
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "float32": "f32",
+    "float64": "f64",
+}
+
+
+def llvm_type(dtype: np.dtype[Any], lanes: int = 1) -> Type:
+    """The type of values of a dtype."""
+    return scalar_type(KINDS[dtype.name]).vec(lanes)
+
+
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    return KINDS[dtype.name] in ("f16", "bf16", "f32", "f64")
+
+
+def _unsigned(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "ub"
+
+
+def apply(
+    b: Builder, name: str, args: Sequence[Value], in_dtype: np.dtype[Any], out_dtype: np.dtype[Any]
+) -> Value:
+    """Apply an operation to values of the same number of lanes. `in_dtype` is that of the last operand."""
+    rule = _RULES.get(name)
+    if rule is not None:
+        return rule(b, in_dtype, out_dtype, *args)
+    if _is_float(in_dtype):
+        return vecmath.emit(b, _MATH_NAMES.get(name, name), *args)
+    raise KeyError(f"no code for operation {name} on {in_dtype}")
+
+
+_MATH_NAMES = {"round_even": "round_half_even", "round": "round_half_away"}
+Rule = Callable[..., Value]
+
+
+def _pick(float_op: str, int_op: str, unsigned_op: str | None = None) -> Rule:
+    def rule(b: Builder, d: np.dtype[Any], _: Any, *args: Value) -> Value:
+        op = float_op if _is_float(d) else unsigned_op if unsigned_op and _unsigned(d) else int_op
+        return getattr(b, op)(*args)  # type: ignore[no-any-return]
+
+    return rule
+
+
+def _compare(float_predicate: str, signed: str, unsigned: str) -> Rule:
+    def rule(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
+        if _is_float(d):
+            return b.fcmp(float_predicate, x, y)
+        return b.icmp(unsigned if _unsigned(d) else signed, x, y)
+
+    return rule
+
+
+def _extremum(larger: bool) -> Rule:
+    """max or min; NaN wins."""
+
+    def rule(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
+        if _is_float(d):
+            if x.const is not None:
+                x, y = y, x
+            if y.const is not None and y.const == y.const and y.const != 0:
+                # one comparison: if x is NaN it is unordered, and x is taken
+                return b.select(b.fcmp("ugt" if larger else "ult", x, y), x, y)
+            return b.maximum(x, y) if larger else b.minimum(x, y)
+        if KINDS[d.name] == "i1":
+            return b.or_(x, y) if larger else b.and_(x, y)
+        op = ("umax" if larger else "umin") if _unsigned(d) else ("smax" if larger else "smin")
+        return getattr(b, op)(x, y)  # type: ignore[no-any-return]
+
+    return rule
+
+
+def _div(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
+    """Integers: towards zero; x / 0 is -1 (all bits set), the least number / -1 is itself."""
+    if _is_float(d):
+        return b.fdiv(x, y)
+    if y.const is not None and y.const not in (0, -1):
+        return b.udiv(x, y) if _unsigned(d) else b.sdiv(x, y)
+    zero = b.icmp("eq", y, 0)
+    if _unsigned(d):
+        return b.select(zero, b.const(x.type, -1), b.udiv(x, b.select(zero, b.const(y.type, 1), y)))
+    minus = b.icmp("eq", y, -1)
+    safe = b.select(b.or_(zero, minus), b.const(y.type, 1), y)
+    return b.select(zero, b.const(x.type, -1), b.select(minus, b.neg(x), b.sdiv(x, safe)))
+
+
+def _rem(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
+    """The sign is the dividend's; integers: x rem 0 is x."""
+    if _is_float(d):
+        return vecmath.emit(b, "fmod", x, y)
+    if y.const is not None and y.const not in (0, -1):
+        return b.urem(x, y) if _unsigned(d) else b.srem(x, y)
+    zero = b.icmp("eq", y, 0)
+    one = b.const(y.type, 1)
+    if _unsigned(d):
+        return b.select(zero, x, b.urem(x, b.select(zero, one, y)))
+    minus = b.icmp("eq", y, -1)
+    rest = b.srem(x, b.select(b.or_(zero, minus), one, y))
+    return b.select(zero, x, rest)
+
+
+def _sign(b: Builder, d: np.dtype[Any], _: Any, x: Value) -> Value:
+    zero, one = b.const(x.type, 0), b.const(x.type, 1)
+    if _is_float(d):
+        # zeros keep their sign, NaN stays
+        signed = b.copysign(one, x)
+        return b.select(b.fcmp("une", x, x), x, b.select(b.fcmp("oeq", x, zero), x, signed))
+    if _unsigned(d):
+        return b.select(b.icmp("eq", x, zero), zero, one)
+    return b.select(b.icmp("eq", x, zero), zero, b.or_(b.ashr(x, x.type.bits - 1), one))
+
+
+def _shift(op: str) -> Rule:
+    """Shifts past the width give zero, or the sign."""
+
+    def rule(b: Builder, d: np.dtype[Any], _: Any, x: Value, n: Value) -> Value:
+        bits = x.type.bits
+        inside = b.icmp("ult", n, bits)
+        if op == "ashr":
+            return b.ashr(x, b.select(inside, n, b.const(n.type, bits - 1)))
+        shifted = getattr(b, op)(x, b.select(inside, n, b.const(n.type, 0)))
+        return b.select(inside, shifted, b.const(x.type, 0))
+
+    return rule
+
+
+def _convert(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
+    """Floats to integers saturate, NaN becomes 0; integers wrap around."""
+    kind, to = KINDS[d.name], KINDS[out.name]
+    if kind == to:
+        return x
+    if to == "i1":
+        return b.fcmp("une", x, 0.0) if _is_float(d) else b.icmp("ne", x, 0)
+    if _is_float(d):
+        if _is_float(out):
+            return _between_floats(b, x, to)
+        return b.fptoui(x, to) if _unsigned(out) else b.fptosi(x, to)
+    if _is_float(out):
+        if kind == "i1":
+            return b.select(x, b.const(x.type.like(to), 1.0), b.const(x.type.like(to), 0.0))
+        return b.uitofp(x, to) if _unsigned(d) else b.sitofp(x, to)
+    width = scalar_type(to).bits
+    if x.type.bits > width:
+        return b.trunc(x, to)
+    return b.zext(x, to) if _unsigned(d) else b.sext(x, to)
+
+
+def _between_floats(b: Builder, x: Value, to: str) -> Value:
+    if x.type.bits < scalar_type(to).bits:
+        return b.fpext(x, to)
+    if x.type.bits > scalar_type(to).bits:
+        return b.fptrunc(x, to)
+    return b.fptrunc(b.fpext(x, "f32"), to)
+
+
+def _select(b: Builder, d: np.dtype[Any], _: Any, mask: Value, x: Value, y: Value) -> Value:
+    return b.select(mask, x, y)
+
+
+def _square(b: Builder, d: np.dtype[Any], _: Any, x: Value) -> Value:
+    return b.fmul(x, x) if _is_float(d) else b.mul(x, x)
+
+
+def _abs(b: Builder, d: np.dtype[Any], _: Any, x: Value) -> Value:
+    return b.fabs(x) if _is_float(d) else x if _unsigned(d) else b.abs_(x)
+
+
+def _is_finite(b: Builder, d: np.dtype[Any], _: Any, x: Value) -> Value:
+    return b.fcmp("one", b.fabs(x), float("inf")) if _is_float(d) else b.const(x.type.like("i1"), 1)
+
+
+def _nextafter(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
+    return vecmath.emit(b, "nextafter", x, y)
+
+
+def _mulhi(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
+    bits = x.type.bits
+    wide = f"i{2 * bits}"
+    return b.trunc(b.lshr(b.mul(b.zext(x, wide), b.zext(y, wide)), bits), f"i{bits}")
+
+
+def _pow(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
+    return vecmath.emit(b, "pow", x, y)
+
+
+def _fma(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value, z: Value) -> Value:
+    return b.fma(x, y, z)
+
+
+_RULES: dict[str, Rule] = {
+    "add": _pick("fadd", "add"),
+    "sub": _pick("fsub", "sub"),
+    "mul": _pick("fmul", "mul"),
+    "neg": _pick("fneg", "neg"),
+    "and": _pick("and_", "and_"),
+    "or": _pick("or_", "or_"),
+    "xor": _pick("xor", "xor"),
+    "not": _pick("not_", "not_"),
+    "max": _extremum(larger=True),
+    "min": _extremum(larger=False),
+    "eq": _compare("oeq", "eq", "eq"),
+    "ne": _compare("une", "ne", "ne"),
+    "lt": _compare("olt", "slt", "ult"),
+    "le": _compare("ole", "sle", "ule"),
+    "gt": _compare("ogt", "sgt", "ugt"),
+    "ge": _compare("oge", "sge", "uge"),
+    "div": _div,
+    "rem": _rem,
+    "sign": _sign,
+    "abs": _abs,
+    "square": _square,
+    "select": _select,
+    "convert": _convert,
+    "bitcast": lambda b, d, out, x: b.bitcast(x, KINDS[out.name]),
+    "copy": lambda b, d, out, x: x,
+    "is_finite": _is_finite,
+    "shl": _shift("shl"),
+    "shr_logical": _shift("lshr"),
+    "shr_arithmetic": _shift("ashr"),
+    "population_count": lambda b, d, out, x: b.ctpop(x),
+    "clz": lambda b, d, out, x: b.ctlz(x),
+    "nextafter": _nextafter,
+    "mulhi": _mulhi,
+    "pow": _pow,
+    "fma": _fma,
+}
+
+# How the lanes of an accumulator are combined at the end: float, signed, unsigned.
+_REDUCTIONS: dict[str, tuple[str, str, str]] = {
+    "add": ("fadd", "add", "add"),
+    "mul": ("fmul", "mul", "mul"),
+    "max": ("fmaximum", "smax", "umax"),
+    "min": ("fminimum", "smin", "umin"),
+    "and": ("", "and", "and"),
+    "or": ("", "or", "or"),
+    "xor": ("", "xor", "xor"),
+}
+
+
+def reduce_lanes(b: Builder, combine: str, dtype: np.dtype[Any], value: Value) -> Value:
+    """Combine the lanes of a vector to one scalar."""
+    if value.type.lanes == 1:
+        return value
+    on_floats, signed, unsigned = _REDUCTIONS[combine]
+    op = on_floats if _is_float(dtype) else unsigned if _unsigned(dtype) else signed
+    return b.reduce(op, value)

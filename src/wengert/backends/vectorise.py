@@ -1,0 +1,106 @@
+"""Which loop becomes vector code, and how many lanes it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wengert.compiler.affine import Affine, Axis
+from wengert.compiler.loops import I64, Accumulate, Expr, For, Gather, Load, Op, Piecewise, Stmt, Store
+from wengert.compiler.rewrite import statements, values, walk
+
+_LONG = 4  # vectors that a reduction works on at a time, to hide the latency of its additions
+
+
+def lanes_of(loop: For, vector_bits: int) -> int:
+    """How many lanes the loop gets, when it comes to its turn; 1 means that it stays scalar."""
+    trips = loop.hi - loop.lo
+    if trips < 2 or not _can_be_vector(loop):
+        return 1
+    inner = [s for s in loop.body if isinstance(s, For)]
+    if inner and not _better_outside(loop):
+        return 1
+    lanes = vector_bits // (8 * _widest(loop))
+    if inner or any(isinstance(s, Accumulate) for s in loop.body):
+        lanes *= _LONG
+    return min(lanes, 1 << (trips.bit_length() - 1))
+
+
+def _can_be_vector(loop: For) -> bool:
+    """Whether the iterations may run side by side, in lanes."""
+    for stmt in statements(loop.body):
+        if isinstance(stmt, Store):
+            if stmt.combine or any(isinstance(i, Expr) for i in stmt.index):
+                return False
+            offset = stmt.buffer.linear([i for i in stmt.index if isinstance(i, Affine)])
+            if offset.coefficient(loop.axis) == 0:
+                return False
+    return True
+
+
+def _widest(loop: For) -> int:
+    """Bytes of the widest type that the loop computes with; integers for indices don't count."""
+    widest = 1
+    for stmt in statements(loop.body):
+        for expr in walk(*values(stmt)):
+            if isinstance(expr, Load | Op | Gather) and expr.dtype != I64:
+                widest = max(widest, expr.dtype.itemsize)
+        if isinstance(stmt, Store):
+            widest = max(widest, stmt.buffer.dtype.itemsize)
+    return widest
+
+
+def _better_outside(loop: For) -> bool:
+    """Whether a loop around loops should be the vector one: if memory is consecutive along its axis, or if the
+    inner loops are too short."""
+    outside = inside = 0.0
+    for inner in _leaves(loop):
+        trips = inner.hi - inner.lo
+        for offset in _offsets(inner):
+            outside += _smoothness(offset, loop.axis)
+            inside += _smoothness(offset, inner.axis) if trips >= 8 else -1.0
+    return outside > inside
+
+
+def _leaves(loop: For) -> Iterator[For]:
+    for stmt in statements(loop.body):
+        if isinstance(stmt, For) and not any(isinstance(s, For) for s in stmt.body):
+            yield stmt
+
+
+def _offsets(loop: For) -> Iterator[Affine]:
+    for stmt in loop.body:
+        for expr in walk(*values(stmt)):
+            if isinstance(expr, Load):
+                yield expr.buffer.linear(expr.index)
+        if isinstance(stmt, Store):
+            yield stmt.buffer.linear([i for i in stmt.index if isinstance(i, Affine)])
+
+
+def _smoothness(offset: Affine, axis: Axis) -> float:
+    step = offset.coefficient(axis)
+    return 1.0 if step == 1 else 0.5 if step == 0 else 0.0 if step == -1 else -1.0
+
+
+def repeatable(stmts: list[Stmt]) -> bool:
+    """Whether running an iteration twice does no harm: nothing that is written is read or accumulated."""
+    written = {s.buffer for s in stmts if isinstance(s, Store)}
+    for stmt in stmts:
+        if isinstance(stmt, Accumulate | For):
+            return not isinstance(stmt, Accumulate) and repeatable_nest(stmts)
+        for expr in walk(*values(stmt)):
+            if isinstance(expr, Load | Gather) and expr.buffer in written:
+                return False
+    return True
+
+
+def repeatable_nest(stmts: list[Stmt]) -> bool:
+    """The same for bodies with loops, whose accumulators are all started inside."""
+    every = list(statements(stmts))
+    written = {s.buffer for s in every if isinstance(s, Store)}
+    read = {e.buffer for s in every for e in walk(*values(s)) if isinstance(e, Load | Gather)}
+    return written.isdisjoint(read)
+
+
+def has_guard(loop: For) -> bool:
+    """Whether the loop has conditions left."""
+    return any(isinstance(e, Piecewise) for s in statements(loop.body) for e in walk(*values(s)))

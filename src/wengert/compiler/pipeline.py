@@ -1,0 +1,92 @@
+"""The passes, in order: a jaxpr to a loop program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wengert.compiler import memory, nest, verify
+from wengert.compiler.loops import Branch, Buffer, Call, Loop, Program, Stmt, View
+from wengert.compiler.lower import Block, Shared
+from wengert.compiler.rewrite import bodies
+from wengert.compiler.simplify import simplify
+from wengert.core.jaxpr import Jaxpr, Literal, Var
+
+
+class Compilation:
+    """What the passes made of a jaxpr.
+
+    `outputs` says where each result of the jaxpr is: result number n of the program, or, if negative, -1 - n for
+    argument number n, which is passed through.
+    """
+
+    __slots__ = ("jaxpr", "outputs", "program")
+
+    def __init__(self, program: Program, outputs: list[int], jaxpr: Jaxpr):
+        self.program = program
+        self.outputs = outputs
+        self.jaxpr = jaxpr
+
+
+def compile_jaxpr(jaxpr: Jaxpr, watch: Callable[[str, Program], None] | None = None) -> Compilation:
+    """Run all passes. `watch` is called with the name of each pass and the program that it has made.
+
+    The jaxpr has no constants; `hoist_consts` makes arguments of them.
+    """
+    assert not jaxpr.constvars
+    simple = simplify(jaxpr)
+    shared = Shared()
+    args = [Buffer(v.aval.shape, v.aval.dtype, "arg", f"x{n}") for n, v in enumerate(simple.invars)]
+    env = {v: View(b) for v, b in zip(simple.invars, args, strict=True)}
+    results, targets, outputs = _results(simple)
+    body = Block(shared, simple, env).lower(targets)
+    program = Program(jaxpr.name or "f", args, results, shared.temps, body)
+    report = watch or (lambda name, program: None)
+    report("lower", program)
+    program.body = nest.nest(program.body, shared.exprs)
+    report("nest", program)
+    memory.contract(program, shared.exprs)
+    report("contract", program)
+    memory.place(program)
+    report("memory", program)
+    if verify.enabled():
+        verify.verify(program)
+    return Compilation(program, outputs, simple)
+
+
+def _results(jaxpr: Jaxpr) -> tuple[list[Buffer], list[View | None], list[int]]:
+    """The result buffers; arguments that are returned, and results that are returned twice, need none."""
+    number_of: dict[Var, int] = {}
+    position = {v: n for n, v in enumerate(jaxpr.invars)}
+    results: list[Buffer] = []
+    targets: list[View | None] = []
+    outputs: list[int] = []
+    for atom in jaxpr.outvars:
+        if isinstance(atom, Var) and atom in position:
+            outputs.append(-1 - position[atom])
+            targets.append(None)
+            continue
+        if isinstance(atom, Var) and atom in number_of:
+            outputs.append(number_of[atom])
+            targets.append(None)
+            continue
+        buffer = Buffer(atom.aval.shape, atom.aval.dtype, "result", f"y{len(results)}")
+        if not isinstance(atom, Literal):
+            number_of[atom] = len(results)
+        outputs.append(len(results))
+        results.append(buffer)
+        targets.append(View(buffer))
+    return results, targets, outputs
+
+
+def total_work(body: list[Stmt]) -> float:
+    """The work of a program in vector additions; that of while loops and library calls is taken as large."""
+    total = 0.0
+    for stmt in body:
+        inner = bodies(stmt)
+        if isinstance(stmt, Loop):
+            total += (stmt.trips or 1000) * sum(total_work(b) + 10.0 for b in inner)
+        elif isinstance(stmt, Branch):
+            total += max(total_work(b) for b in inner)
+        else:
+            total += 10_000.0 if isinstance(stmt, Call) else nest.work([stmt])
+    return total

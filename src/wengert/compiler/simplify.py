@@ -1,0 +1,161 @@
+"""Jaxpr to simpler jaxpr: calls inlined, equal equations merged, unused ones removed, loop-invariant work moved out.
+
+Constants are never folded: they are arguments of the compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eqn_effects, subjaxprs
+from wengert.transforms.dce import prune_eqns
+
+
+def simplify(jaxpr: Jaxpr) -> Jaxpr:
+    """The jaxpr, simplified; the same arguments and results."""
+    eqns: list[Eqn] = []
+    env: dict[Var, Atom] = {}
+    _flatten(jaxpr, env, eqns)
+    outvars = [_read(env, a) for a in jaxpr.outvars]
+    eqns, _ = prune_eqns(eqns, outvars)
+    simpler: list[Eqn] = []
+    renamed: dict[Var, Atom] = {}
+    known: dict[Any, list[Var]] = {}
+    for eqn in eqns:
+        eqn = eqn.replace([_read(renamed, a) for a in eqn.invars])
+        if eqn.primitive.kind == "control":
+            eqn = eqn.replace(params={k: _simplify_param(v) for k, v in eqn.params.items()})
+            if "num_consts" in eqn.params:
+                hoisted, eqn = _hoist_invariants(eqn)
+                for h in hoisted:
+                    _merge(h, known, renamed, simpler)
+                eqn = eqn.replace([_read(renamed, a) for a in eqn.invars])
+        _merge(eqn, known, renamed, simpler)
+    outvars = [_read(renamed, a) for a in outvars]
+    simpler, _ = prune_eqns(simpler, outvars)
+    return jaxpr.replace(eqns=simpler, outvars=outvars)
+
+
+def _read(env: dict[Var, Atom], atom: Atom) -> Atom:
+    while isinstance(atom, Var) and atom in env:
+        atom = env[atom]
+    return atom
+
+
+def _simplify_param(value: Any) -> Any:
+    if isinstance(value, ClosedJaxpr):
+        return ClosedJaxpr(simplify(value.jaxpr), value.consts)
+    if isinstance(value, tuple):
+        return tuple(_simplify_param(v) for v in value)
+    return value
+
+
+def _flatten(jaxpr: Jaxpr, env: dict[Var, Atom], eqns: list[Eqn]) -> None:
+    """Append the equations of a jaxpr, with calls replaced by what they call; `env` renames variables."""
+    for eqn in jaxpr.eqns:
+        invars = [_read(env, a) for a in eqn.invars]
+        if eqn.primitive.kind != "call":
+            # a jaxpr that is called twice binds fresh variables each time
+            outvars = [Var(v.aval) for v in eqn.outvars]
+            env.update(zip(eqn.outvars, outvars, strict=True))
+            eqns.append(eqn.replace(invars, outvars=outvars))
+            continue
+        inner = next(iter(subjaxprs(eqn.params))).jaxpr
+        local: dict[Var, Atom] = dict(zip(inner.invars, invars, strict=True))
+        start = len(eqns)
+        _flatten(inner, local, eqns)
+        if eqn.source is not None:
+            for e in eqns[start:]:
+                e.source = e.source or eqn.source
+        env.update(zip(eqn.outvars, (_read(local, a) for a in inner.outvars), strict=True))
+
+
+def _merge(eqn: Eqn, known: dict[Any, list[Var]], renamed: dict[Var, Atom], out: list[Eqn]) -> None:
+    """Append an equation, or rename its results to those of an equal one."""
+    key = _key(eqn)
+    if key is not None:
+        earlier = known.get(key)
+        if earlier is not None:
+            renamed.update(zip(eqn.outvars, earlier, strict=True))
+            return
+        known[key] = eqn.outvars
+    out.append(eqn)
+
+
+def _key(eqn: Eqn) -> Any:
+    """What equal equations have in common; None if the equation can't be merged."""
+    if eqn.primitive.kind == "control" or eqn_effects(eqn):
+        return None
+    atoms = tuple(
+        (repr(a.val), a.aval) if isinstance(a, Literal) else a for a in eqn.invars
+    )
+    try:
+        key = (eqn.primitive, atoms, tuple(sorted(eqn.params.items())))
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _hoist_invariants(eqn: Eqn) -> tuple[list[Eqn], Eqn]:
+    """Move what the body of a scan computes from its constants alone out of the loop.
+
+    Views stay inside unless something that moves out needs them: they cost nothing.
+    """
+    closed: ClosedJaxpr = eqn.params["jaxpr"]
+    n: int = eqn.params["num_consts"]
+    body = closed.jaxpr
+    fixed = set(body.invars[:n])
+    moving: list[Eqn] = []
+    staying: list[Eqn] = []
+    for e in body.eqns:
+        free = [a for a in e.invars if isinstance(a, Var)]
+        if all(v in fixed for v in free) and not eqn_effects(e) and (free or e.primitive.kind != "view"):
+            moving.append(e)
+            fixed.update(e.outvars)
+        else:
+            staying.append(e)
+    needed: set[Var] = set()
+    out: list[Eqn] = []
+    for e in reversed(moving):
+        if e.primitive.kind != "view" or any(v in needed for v in e.outvars):
+            out.append(e)
+            needed.update(a for a in e.invars if isinstance(a, Var))
+    gone = {id(e) for e in out}
+    # a view that moved because of another equation may be needed inside too; it is computed in both places
+    used = {a for e in staying for a in e.invars if isinstance(a, Var)}
+    used |= {a for a in body.outvars if isinstance(a, Var)}
+    kept: list[Eqn] = []
+    for e in reversed(moving):
+        if e.primitive.kind == "view" and any(v in used for v in e.outvars):
+            kept.append(e)
+            used.update(a for a in e.invars if isinstance(a, Var))
+    inside = [e for e in body.eqns if id(e) not in gone or e in kept]
+    if not out:
+        return [], eqn
+    return _rebuild(eqn, out[::-1], inside, kept)
+
+
+def _rebuild(
+    eqn: Eqn, moved: Sequence[Eqn], inside: Sequence[Eqn], copied: Sequence[Eqn]
+) -> tuple[list[Eqn], Eqn]:
+    body: Jaxpr = eqn.params["jaxpr"].jaxpr
+    n: int = eqn.params["num_consts"]
+    env: dict[Var, Atom] = dict(zip(body.invars[:n], eqn.invars[:n], strict=True))
+    hoisted: list[Eqn] = []
+    results: list[Var] = []
+    for e in moved:
+        outvars = [Var(v.aval) for v in e.outvars]
+        hoisted.append(e.replace([_read(env, a) for a in e.invars], outvars=outvars))
+        env.update(zip(e.outvars, outvars, strict=True))
+        if e not in copied:
+            results += e.outvars
+    uses = {a for e in inside for a in e.invars if isinstance(a, Var)}
+    uses |= {a for a in body.outvars if isinstance(a, Var)}
+    consts = [v for v in (*body.invars[:n], *results) if v in uses]
+    inner = body.replace(invars=[*consts, *body.invars[n:]], eqns=list(inside), arg_names=())
+    params = {**eqn.params, "jaxpr": ClosedJaxpr(inner), "num_consts": len(consts)}
+    if "linear" in params:
+        params["linear"] = (False,) * (len(consts) + len(eqn.invars) - n)
+    return hoisted, eqn.replace([*(env[v] for v in consts), *eqn.invars[n:]], params)

@@ -1,0 +1,219 @@
+"""Calls of compiled programs: from arrays to addresses, from results to arrays.
+
+`fast_call` is the path of a jitted function that has been called with arguments of these types before: look up the
+program, allocate the results, run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert import config, tree
+from wengert.backends import cpu, llvm
+from wengert.compiler.loops import Call, View
+from wengert.compiler.pipeline import Compilation, compile_jaxpr, total_work
+from wengert.core import trace as core_trace
+from wengert.core.array import Array, from_numpy
+from wengert.core.avals import ShapedArray
+from wengert.core.axes import named_axes
+from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
+from wengert.core.primitive import Primitive
+from wengert.core.trace import current_trace, eval_trace, get_aval
+from wengert.prims.call import jit_p
+from wengert.runtime import buffers, native
+from wengert.runtime import threads as _threads  # noqa: F401  (provides wengert_parallel)
+from wengert.transforms import jit
+
+_LONG_WORK = 30_000.0  # vector additions from which a program runs without the GIL
+_CODES = 512  # compiled modules that are remembered by their text
+
+
+class Executable:
+    """A compiled program. Calling it with a list of Arrays gives a list of Arrays."""
+
+    __slots__ = (
+        "__weakref__",
+        "_allocate",
+        "_arena",
+        "_host",
+        "_keep",
+        "_outputs",
+        "_results",
+        "_run",
+        "code",
+        "compilation",
+    )
+
+    def __init__(self, compilation: Compilation):
+        program = compilation.program
+        self.compilation = compilation
+        text = llvm.emit(program, cpu.target().vector_bits)
+        self.code = _load(text.text)
+        self._host = [native.register_host_call(*_host_function(c)) for c in text.host_calls]
+        self._keep = weakref.finalize(self, _release, tuple(self._host))
+        n = len(program.args) + len(program.results) + 1 + len(self._host)
+        long = bool(self._host) or total_work(program.body) > _LONG_WORK
+        self._run = native.make_entry(self.code.address("program"), n, long)
+        self._allocate = buffers.allocator()
+        self._arena = program.arena
+        self._results = [(ShapedArray(b.shape, b.dtype), max(b.nbytes, 1)) for b in program.results]
+        # for each output: the number of the result and its aval, or of the argument that is passed through
+        self._outputs = [
+            (n, a.aval) for n, a in zip(compilation.outputs, compilation.jaxpr.outvars, strict=True)
+        ]
+
+    def __call__(self, args: Sequence[Array]) -> list[Array]:
+        allocate = self._allocate
+        owners = [allocate(nbytes) for _, nbytes in self._results]
+        addresses = [a._address or a.address() for a in args]
+        addresses += [o.address for o in owners]
+        if self._arena:
+            arena = allocate(self._arena)  # lives until the program has ended
+            addresses.append(arena.address)
+        else:
+            addresses.append(0)
+        status = self._run(*addresses, *self._host)
+        if status is not None:
+            native.raise_pending()
+            raise RuntimeError(f"the program ended with status {status}")
+        outs = []
+        for n, aval in self._outputs:
+            if n >= 0:
+                owner = owners[n]
+                outs.append(Array(aval, None, owner, owner.address))
+            else:
+                arg = args[-1 - n]
+                outs.append(arg if arg.aval is aval else Array(aval, arg._np))
+        return outs
+
+
+def _release(numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        native.release_host_call(number)
+
+
+@functools.lru_cache(maxsize=_CODES)
+def _load(text: str) -> cpu.LoadedCode:
+    return cpu.load(text)
+
+
+def _host_function(call: Call) -> tuple[Callable[..., None], int]:
+    """The function behind a host call: it sees the memory at the addresses as NumPy arrays."""
+    views: tuple[View, ...] = (*call.inputs, *call.outputs)
+    kinds = [(v.shape, v.dtype, max(v.dtype.itemsize * int(np.prod(v.shape)), 1)) for v in views]
+    n_inputs = len(call.inputs)
+
+    def run(*addresses: int) -> None:
+        arrays = [
+            np.ndarray(shape, dtype, (ctypes.c_char * nbytes).from_address(address))
+            for address, (shape, dtype, nbytes) in zip(addresses, kinds, strict=True)
+        ]
+        for a in arrays[:n_inputs]:
+            a.flags.writeable = False
+        call.payload(arrays[:n_inputs], arrays[n_inputs:])
+
+    return run, len(views)
+
+
+# ---------------------------------------------------------------------------------------- from jaxprs to programs
+
+_by_jaxpr: weakref.WeakKeyDictionary[ClosedJaxpr, Executable] = weakref.WeakKeyDictionary()
+_by_eqn: dict[Any, Executable] = {}
+
+
+def executable(closed: ClosedJaxpr) -> Executable:
+    """The compiled form of a closed jaxpr without constants."""
+    found = _by_jaxpr.get(closed)
+    if found is None:
+        found = _by_jaxpr[closed] = Executable(compile_jaxpr(closed.jaxpr))
+    return found
+
+
+def compiled_call(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Run an eager call of a primitive that is compiled: a jitted function, a scan, ..."""
+    avals = [get_aval(a) for a in args]
+    if prim is jit_p:
+        run = executable(params["jaxpr"])
+    else:
+        key = (prim, *avals, *params.items())
+        try:
+            found = _by_eqn.get(key)
+        except TypeError:
+            key, found = None, None
+        if found is None:
+            found = Executable(compile_jaxpr(_single(prim, avals, params)))
+            if key is not None:
+                if len(_by_eqn) >= _CODES:
+                    _by_eqn.clear()
+                _by_eqn[key] = found
+        run = found
+    outs = run([as_array(a, aval) for a, aval in zip(args, avals, strict=True)])
+    return outs if prim.multiple_results else outs[0]
+
+
+def _single(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]) -> Jaxpr:
+    """The jaxpr of one equation."""
+    invars = [Var(a) for a in avals]
+    outs = prim.abstract_eval(*avals, **params)
+    outvars = [Var(a) for a in (outs if prim.multiple_results else [outs])]
+    return Jaxpr([], invars, outvars, [Eqn(prim, invars, params, outvars)], prim.name)
+
+
+def as_array(x: Any, aval: ShapedArray) -> Array:
+    """An Array for an argument of a program."""
+    if type(x) is Array:
+        return x
+    return from_numpy(np.asarray(x, aval.dtype), aval.weak_type)
+
+
+core_trace.set_compiled_call(compiled_call)
+
+# ---------------------------------------------------------------------------------------- jitted functions
+
+
+class _Signature:
+    """How to call a jitted function for arguments of known types without tracing it."""
+
+    __slots__ = ("consts", "out_tree", "run", "single")
+
+    def __init__(self, entry: jit.Entry, run: Executable):
+        self.run = run
+        self.consts = entry.consts
+        self.out_tree = entry.out_tree
+        self.single = tree.structure(0) == entry.out_tree
+
+
+def fast_call(fn: jit.JitFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a jitted function: from the cache of its signatures if all arguments are Arrays, else the long way."""
+    if not kwargs and current_trace() is eval_trace:
+        for a in args:
+            if type(a) is not Array:
+                break
+        else:
+            key = (config.current(), *[a.aval for a in args])
+            signature = fn._signatures.get(key)
+            if signature is not None:
+                outs = signature.run([*signature.consts, *args] if signature.consts else args)
+                return outs[0] if signature.single else tree.unflatten(signature.out_tree, outs)
+            if not fn.has_options and not named_axes():
+                return _first_call(fn, args, key)
+    return fn.call(args, kwargs)
+
+
+def _first_call(fn: jit.JitFunction, args: tuple[Array, ...], key: Any) -> Any:
+    if config.current().disable_jit:
+        return fn.call(args, {})
+    entry, _ = fn.prepare(args, {})
+    if all(type(c) is Array for c in entry.consts):
+        fn._signatures[key] = _Signature(entry, executable(entry.jaxpr))
+        return fast_call(fn, args, {})
+    return fn.call(args, {})
+
+
+jit.set_fast_path(fast_call)
