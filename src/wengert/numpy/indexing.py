@@ -1,0 +1,422 @@
+"""What `x[index]` means: NumPy's indexing, as slices where possible, as one gather otherwise.
+
+An index is parsed once into entries, one for each axis of the operand and each new axis; reading (here) and
+updating (in `updates`) are built on the same entries:
+
+- static integers and slices become slice, rev and squeeze: views, that stencils are fused from;
+- traced scalars alone become one dynamic_slice;
+- index arrays, beside whatever else, become one gather, after the static part has been cut out.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert import lax
+from wengert.core.array import Array, ArrayBase
+from wengert.core.trace import Tracer
+from wengert.errors import NonConcreteBooleanIndexError
+from wengert.numpy._util import as_array, broadcast_to_shape, convert, scalar
+
+_INT32 = np.dtype(np.int32)
+
+_MODES = {
+    None: None,
+    "clip": "CLIP",
+    "fill": "FILL_OR_DROP",
+    "drop": "FILL_OR_DROP",
+    "promise_in_bounds": "PROMISE_IN_BOUNDS",
+}
+
+
+def gather_scatter_mode(mode: Any) -> Any:
+    """A mode argument as lax.GatherScatterMode; None stays, its meaning differs between reading and writing."""
+    if isinstance(mode, lax.GatherScatterMode):
+        return mode
+    try:
+        name = _MODES[mode.lower() if isinstance(mode, str) else mode]
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"Unknown gather mode: {mode!r}; it must be 'clip', 'fill', 'drop', 'promise_in_bounds' or None"
+        ) from None
+    return None if name is None else getattr(lax.GatherScatterMode, name)
+
+
+_NOTHING = object()  # stands for the index False, a new axis of size 0
+
+
+class Entry:
+    """One part of an index: a new axis, a slice, a static integer, or an index array on one axis of the operand.
+
+    size: of the new axis or of the slice. An array is a NumPy array if it is known, else an array or tracer;
+    negative indices are wrapped already.
+    """
+
+    __slots__ = ("array", "axis", "kind", "size", "start", "step")
+
+    def __init__(self, kind: str, axis: int, start: int = 0, size: int = 1, step: int = 1, array: Any = None):
+        self.kind = kind  # "new", "slice", "int", "array"
+        self.axis = axis
+        self.start = start
+        self.size = size
+        self.step = step
+        self.array = array
+
+
+class Index:
+    """A parsed index.
+
+    shape: of the operand. batch: the common shape of the index arrays. labels: what each axis of the result
+    is: an entry (slice or new axis), or the number of an axis of `batch`.
+    """
+
+    __slots__ = ("arrays", "batch", "entries", "labels", "out_of_bounds", "shape")
+
+    def __init__(self, shape: tuple[int, ...], entries: list[Entry]):
+        self.shape = shape
+        self.entries = entries
+        self.arrays = [e for e in entries if e.kind == "array"]
+        self.batch = _batch_shape([e.array.shape for e in self.arrays])
+        self.out_of_bounds = any(e.kind == "int" and not 0 <= e.start < shape[e.axis] for e in entries)
+        self.labels = self._labels()
+
+    def _labels(self) -> list[Any]:
+        """NumPy's rule: the axes of the index arrays stand where the arrays stand, or first if something other
+        than an integer separates the arrays."""
+        advanced = [i for i, e in enumerate(self.entries) if e.kind in ("array", "int")]
+        batch = list(range(len(self.batch)))
+        adjacent = bool(advanced) and advanced[-1] - advanced[0] + 1 == len(advanced)
+        labels: list[Any] = [] if adjacent else [*batch]
+        for i, entry in enumerate(self.entries):
+            if adjacent and i == advanced[0]:
+                labels += batch
+            if entry.kind in ("slice", "new"):
+                labels.append(entry)
+        return labels
+
+    @property
+    def result_shape(self) -> tuple[int, ...]:
+        return tuple(label.size if isinstance(label, Entry) else self.batch[label] for label in self.labels)
+
+    @property
+    def is_static(self) -> bool:
+        return not self.arrays
+
+
+def _batch_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(
+            f"Incompatible shapes for broadcasting: the index arrays have shapes {shapes}"
+        ) from None
+
+
+def parse(shape: tuple[int, ...], index: Any, wrap: bool = True) -> Index:
+    """The entries of `index` for an operand of this shape.
+
+    wrap: negative indices count from the end.
+
+    Raises:
+      IndexError: too many indices, a mask of another shape, a slice with traced bounds.
+      TypeError: an index that is no integer, slice, mask, None or Ellipsis.
+      NonConcreteBooleanIndexError: a traced mask.
+    """
+    items = _expand_masks(shape, index if isinstance(index, tuple) else (index,))
+    used = sum(1 for item in items if item is not None and item is not _NOTHING and item is not Ellipsis)
+    if used > len(shape):
+        raise IndexError(f"Too many indices: array is {len(shape)}-dimensional, but {used} were indexed")
+    ellipses = sum(1 for item in items if item is Ellipsis)
+    if ellipses > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    entries: list[Entry] = []
+    axis = 0
+    for position, item in enumerate(items if ellipses else [*items, Ellipsis]):
+        if item is None or item is _NOTHING:
+            entries.append(Entry("new", axis, size=1 if item is None else 0))
+        elif item is Ellipsis:
+            for _ in range(len(shape) - used):
+                entries.append(Entry("slice", axis, 0, shape[axis]))
+                axis += 1
+        else:
+            entries.append(_entry(item, axis, shape[axis], position, wrap))
+            axis += 1
+    return Index(shape, entries)
+
+
+def _expand_masks(shape: tuple[int, ...], index: tuple[Any, ...]) -> list[Any]:
+    """The items of an index, with masks replaced by the indices of their true elements."""
+    items: list[Any] = []
+    axis = 0
+    for position, item in enumerate(index):
+        if item is None or item is Ellipsis or isinstance(item, slice | int) and not isinstance(item, bool):
+            items.append(item)
+            axis = -1 if item is Ellipsis or axis < 0 else axis + (item is not None)
+            continue
+        mask = _as_mask(item)
+        if mask is None:
+            items.append(item)
+            axis = axis + 1 if axis >= 0 else axis
+            continue
+        if mask.ndim == 0:  # a new axis, of size 1 or 0
+            items.append(None if mask else _NOTHING)
+            continue
+        expected = shape[axis : axis + mask.ndim] if axis >= 0 else _after_ellipsis(shape, index[position:])
+        if mask.shape != expected[: mask.ndim]:
+            raise IndexError(
+                f"boolean index did not match shape of indexed array in index {position}: got {mask.shape}, "
+                f"expected {expected}"
+            )
+        items += list(np.nonzero(mask))
+        axis = axis + mask.ndim if axis >= 0 else axis
+    return items
+
+
+def _after_ellipsis(shape: tuple[int, ...], rest: tuple[Any, ...]) -> tuple[int, ...]:
+    """The sizes of the axes that the rest of an index stands for, if it ends the index."""
+    count = sum(
+        max(1, np.ndim(item)) if _as_mask(item) is not None else 1 for item in rest if item is not None
+    )
+    return shape[len(shape) - count :]
+
+
+def _as_mask(item: Any) -> np.ndarray[Any, Any] | None:
+    """A boolean item as a NumPy array; None for other items."""
+    if isinstance(item, bool | np.bool_):
+        return np.asarray(item)
+    if isinstance(item, ArrayBase | np.ndarray) and item.dtype == bool:
+        if isinstance(item, Tracer):
+            raise NonConcreteBooleanIndexError(item)
+        return np.asarray(item)
+    return None
+
+
+def _entry(item: Any, axis: int, size: int, position: int, wrap: bool) -> Entry:
+    if isinstance(item, slice):
+        return _slice_entry(item, axis, size, position)
+    if isinstance(item, int | np.integer):
+        return _int_entry(int(item), axis, size, wrap)
+    if isinstance(item, list | tuple):
+        raise TypeError(
+            "Using a non-tuple sequence for multidimensional indexing is not allowed; use `arr[array(seq)]` "
+            "instead of `arr[seq]`."
+        )
+    if isinstance(item, str):
+        raise TypeError(f"string indexing is not supported; got idx={item!r}")
+    if not isinstance(item, ArrayBase | np.ndarray):
+        if hasattr(item, "__index__"):
+            return _int_entry(operator.index(item), axis, size, wrap)
+        try:
+            item = as_array(item)
+        except TypeError:
+            raise TypeError(
+                f"an index must be an integer, slice, array, None or Ellipsis, got {item!r}"
+            ) from None
+    if item.dtype.kind not in "iu":
+        raise TypeError(f"Indexer must have integer or boolean type, got indexer with type {item.dtype}")
+    if isinstance(item, Array):
+        item = item._np
+    if isinstance(item, np.ndarray):
+        if item.ndim == 0:
+            return _int_entry(int(item), axis, size, wrap)
+        if wrap and item.dtype.kind == "i":
+            item = np.where(item < 0, item.astype(np.int64) + size, item)
+        return Entry("array", axis, array=item)
+    return Entry("array", axis, array=_wrap_negative(item, size) if wrap else item)
+
+
+def _int_entry(i: int, axis: int, size: int, wrap: bool) -> Entry:
+    return Entry("int", axis, i + size if i < 0 and wrap else i)
+
+
+def _slice_entry(item: slice, axis: int, size: int, position: int) -> Entry:
+    try:
+        start, stop, step = item.indices(size)
+    except TypeError:
+        if any(isinstance(v, Tracer) for v in (item.start, item.stop, item.step)):
+            raise IndexError(
+                "Array slice indices must have static start/stop/step to be used with NumPy indexing syntax. "
+                f"Got {item} at position {position}. To index a statically sized array at a dynamic position, "
+                "use lax.dynamic_slice/dynamic_update_slice: the size of an array must not depend on traced values."
+            ) from None
+        raise TypeError(f"slice bounds must be integers or None, got {item} at position {position}") from None
+    return Entry("slice", axis, start, len(range(start, stop, step)), step)
+
+
+def _wrap_negative(index: Any, size: int) -> Any:
+    """A traced index with negative values counted from the end."""
+    if index.dtype.kind == "u":
+        return index
+    if index.dtype.itemsize < 4 or index.weak_type:
+        index = convert(index, _INT32 if index.dtype.itemsize < 4 else index.dtype)
+    zero, n = scalar(0, index.dtype), scalar(size, index.dtype)
+    return lax.select(lax.lt(index, zero), lax.add(index, n), index)
+
+
+def static_part(x: Any, index: Index) -> Any:
+    """Cut the static slices and integers out of `x`, and drop the axes of the integers.
+
+    Integers beyond the bounds are taken as the nearest ones within.
+    """
+    starts, limits, strides = [0] * x.ndim, list(x.shape), [1] * x.ndim
+    reversed_axes, gone = [], []
+    for e in index.entries:
+        if e.kind == "int":
+            i = min(max(e.start, 0), x.shape[e.axis] - 1)
+            starts[e.axis], limits[e.axis] = i, i + 1
+            gone.append(e.axis)
+        elif e.kind == "slice":
+            if e.step < 0:
+                reversed_axes.append(e.axis)
+            starts[e.axis], limits[e.axis], strides[e.axis] = _ascending(e)
+    if any(starts) or limits != list(x.shape) or any(s != 1 for s in strides):
+        x = lax.slice(x, starts, limits, None if all(s == 1 for s in strides) else strides)
+    if reversed_axes:
+        x = lax.rev(x, tuple(reversed_axes))
+    return lax.squeeze(x, tuple(gone)) if gone else x
+
+
+def _ascending(e: Entry) -> tuple[int, int, int]:
+    """start, limit and stride of the elements of a slice in ascending order."""
+    if e.size == 0:
+        return 0, 0, 1
+    last = e.start + (e.size - 1) * e.step
+    low, high = min(e.start, last), max(e.start, last)
+    return low, high + 1, 1 if e.size == 1 else abs(e.step)
+
+
+def insert_new_axes(x: Any, index: Index) -> Any:
+    """The new axes of the index, in the result."""
+    places = [i for i, label in enumerate(index.labels) if isinstance(label, Entry) and label.kind == "new"]
+    if places:
+        x = lax.expand_dims(x, tuple(places))
+    for i in places:
+        if index.labels[i].size == 0:
+            x = lax.slice_in_dim(x, 0, 0, axis=i)
+    return x
+
+
+def getitem(self: Any, item: Any) -> Any:
+    """x[item]; see the module."""
+    if item.__class__ is int:  # the common case, without the general machinery
+        shape = self.aval.shape
+        if shape:
+            n = shape[0]
+            if n:
+                i = item + n if item < 0 else item
+                i = 0 if i < 0 else n - 1 if i >= n else i
+                row = lax.slice(self, (i, *[0] * (len(shape) - 1)), (i + 1, *shape[1:]))
+                return lax.squeeze(row, (0,))
+    return take_index(self, item)
+
+
+def take_index(
+    x: Any,
+    item: Any,
+    mode: Any = None,
+    fill_value: Any = None,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    wrap: bool = True,
+) -> Any:
+    """x[item], with a mode for indices beyond the bounds: clipped by default, or replaced by `fill_value`."""
+    index = parse(x.shape, item, wrap)
+    mode = gather_scatter_mode(mode)
+    filling = mode == lax.GatherScatterMode.FILL_OR_DROP
+    if index.out_of_bounds and (filling or 0 in x.shape):
+        _refuse_empty(index)
+        return _filled(index.result_shape, x, fill_value)
+    rest = static_part(x, index)
+    if index.is_static:
+        return insert_new_axes(rest, index)
+    gone = {e.axis for e in index.entries if e.kind == "int"}
+    axis_of = {axis: k for k, axis in enumerate(a for a in range(x.ndim) if a not in gone)}
+    if not index.batch and not filling:
+        result = _dynamic_scalars(rest, index, axis_of)
+    else:
+        result = _gather(rest, index, axis_of, mode, fill_value, indices_are_sorted, unique_indices)
+    return insert_new_axes(result, index)
+
+
+def _refuse_empty(index: Index) -> None:
+    for e in index.entries:
+        if e.kind == "int" and index.shape[e.axis] == 0:
+            raise IndexError(f"index is out of bounds for axis {e.axis} with size 0")
+
+
+def _filled(shape: tuple[int, ...], x: Any, fill_value: Any) -> Any:
+    if fill_value is None:
+        fill_value = default_fill_value(x.dtype)
+    return lax.full(shape, fill_value, x.dtype)
+
+
+def default_fill_value(dtype: np.dtype[Any]) -> Any:
+    """What reading beyond the bounds gives: NaN, the lowest signed integer, the highest unsigned one, or True."""
+    if dtype.kind in "fcV":
+        return math.nan
+    if dtype.kind == "b":
+        return True
+    return np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max
+
+
+def _dynamic_scalars(x: Any, index: Index, axis_of: dict[int, int]) -> Any:
+    """Only scalar indices, of which some are traced: one window at a position known at run time."""
+    starts: list[Any] = [scalar(0, _INT32)] * x.ndim
+    sizes = list(x.shape)
+    dtypes = {e.array.dtype for e in index.arrays}
+    common = next(iter(dtypes)) if len(dtypes) == 1 else _INT32
+    starts = [scalar(0, common)] * x.ndim
+    for e in index.arrays:
+        axis = axis_of[e.axis]
+        starts[axis] = convert(e.array, common)
+        sizes[axis] = 1
+    window = lax.dynamic_slice(x, starts, sizes)
+    return lax.squeeze(window, tuple(axis_of[e.axis] for e in index.arrays))
+
+
+def stacked_indices(entries: Sequence[Entry], arrays: Sequence[Any], batch: tuple[int, ...]) -> Any:
+    """Index arrays side by side in a new last axis, in their common shape."""
+    if all(isinstance(a, np.ndarray) for a in arrays):
+        known = np.stack([np.broadcast_to(a, batch) for a in arrays], axis=-1)
+        limits = np.iinfo(np.int32)
+        return as_array(np.clip(known, limits.min, limits.max).astype(np.int32))
+    converted = [as_array(a) for a in arrays]
+    dtype = np.dtype(np.int64) if any(a.dtype.itemsize > 4 for a in converted) else _INT32
+    columns = [
+        lax.expand_dims(broadcast_to_shape(convert(a, dtype), batch), (len(batch),)) for a in converted
+    ]
+    return columns[0] if len(columns) == 1 else lax.concatenate(columns, len(batch))
+
+
+def _gather(
+    x: Any, index: Index, axis_of: dict[int, int], mode: Any, fill_value: Any, is_sorted: bool, unique: bool
+) -> Any:
+    axes = [axis_of[e.axis] for e in index.arrays]
+    arrays = [e.array for e in index.arrays]
+    known = all(isinstance(a, np.ndarray) for a in arrays)
+    if known and mode != lax.GatherScatterMode.FILL_OR_DROP:
+        for e, a in zip(index.arrays, arrays, strict=True):
+            if index.shape[e.axis] == 0 and a.size:
+                raise IndexError(f"index is out of bounds for axis {e.axis} with size 0")
+        arrays = [np.clip(a, 0, index.shape[e.axis] - 1) for e, a in zip(index.arrays, arrays, strict=True)]
+    kept = [label for label in index.labels if not (isinstance(label, Entry) and label.kind == "new")]
+    numbers = lax.GatherDimensionNumbers(
+        offset_dims=tuple(i for i, label in enumerate(kept) if isinstance(label, Entry)),
+        collapsed_slice_dims=tuple(sorted(axes)),
+        start_index_map=tuple(axes),
+    )
+    return lax.gather(
+        x,
+        stacked_indices(index.arrays, arrays, index.batch),
+        numbers,
+        tuple(1 if axis in axes else d for axis, d in enumerate(x.shape)),
+        indices_are_sorted=is_sorted,
+        unique_indices=unique,
+        mode=lax.GatherScatterMode.PROMISE_IN_BOUNDS if mode is None else mode,
+        fill_value=fill_value,
+    )
