@@ -17,6 +17,7 @@ from wengert.prims.constructors import (
     as_operand,
     canonical_shape,
     linear_jvp,
+    origin,
     reduction,
     shape_of,
     view,
@@ -76,7 +77,10 @@ def _broadcast_batch(axis: Any, x: Any, dim: int, *, shape: Shape, broadcast_dim
 
 
 def _broadcast_pull(ctx: Any, index: Any, x: Any, *, shape: Shape, broadcast_dimensions: Shape) -> Any:
-    return x.at(tuple([index[i] if d == shape[i] else 0 for d, i in zip(x.aval.shape, broadcast_dimensions)]))
+    zero = origin(ctx)
+    return x.at(
+        tuple([index[i] if d == shape[i] else zero for d, i in zip(x.aval.shape, broadcast_dimensions)])
+    )
 
 
 broadcast_in_dim_p = view(

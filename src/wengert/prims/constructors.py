@@ -280,3 +280,8 @@ def reduction(
 def constant(like: Any, value: Any) -> Any:
     """The number as a scalar of the dtype of `like`."""
     return dtype_of(like).type(value)
+
+
+def origin(ctx: Any) -> Any:
+    """The coordinate 0, for `pull` rules."""
+    return ctx.coordinate(ctx.const(0, np.int64), 0, 1)

@@ -59,7 +59,9 @@ def _dot_aval(
             )
         for aval, axes in ((x, ax), (y, ay)):
             if not all(0 <= a < aval.ndim for a in axes):
-                raise TypeError(f"dot_general {what} dimensions {axes} are out of bounds for shape {aval.shape}.")
+                raise TypeError(
+                    f"dot_general {what} dimensions {axes} are out of bounds for shape {aval.shape}."
+                )
         if [x.shape[a] for a in ax] != [y.shape[a] for a in ay]:
             raise TypeError(
                 f"dot_general requires {what} dimensions to have the same shape, got "
@@ -130,7 +132,11 @@ def _cotangent(
     start = n if swapped else n + len(my_free)  # where the other's free axes stand in the result
     in_ct = tuple(range(start, start + len(other_free)))
     product = _bind(
-        ct, other, ((in_ct, tuple(other_free)), (tuple(range(n)), other_batch)), precision, preferred_element_type
+        ct,
+        other,
+        ((in_ct, tuple(other_free)), (tuple(range(n)), other_batch)),
+        precision,
+        preferred_element_type,
     )
     # axes of the product: batch, my free ones, then the other's contracted ones in the order of its axes
     partner = dict(zip(others, mine))

@@ -21,6 +21,7 @@ from wengert.prims.constructors import (
     canonical_shape,
     check_dtype,
     dtype_of,
+    origin,
     shape_of,
     view,
     zero_jvp,
@@ -70,7 +71,7 @@ def matching_axes(old: Shape, new: Shape) -> Iterator[tuple[list[int], list[int]
 
 def reshaped_index(ctx: Any, index: Any, old: Shape, new: Shape) -> tuple[Any, ...]:
     """Where the element at `index` of the shape `new` stands in the shape `old`."""
-    found: list[Any] = [0] * len(old)
+    found: list[Any] = [origin(ctx)] * len(old)
     if 0 in old:
         return tuple(found)
     for before, after in matching_axes(old, new):
@@ -189,7 +190,8 @@ def _squeeze_batch(axis: Any, x: Any, dim: int, *, dimensions: Shape) -> Any:
 
 def _squeeze_pull(ctx: Any, index: Any, x: Any, *, dimensions: Shape) -> Any:
     rest = iter(index)
-    return x.at(tuple([0 if i in dimensions else next(rest) for i in range(x.aval.ndim)]))
+    zero = origin(ctx)
+    return x.at(tuple([zero if i in dimensions else next(rest) for i in range(x.aval.ndim)]))
 
 
 squeeze_p = view(

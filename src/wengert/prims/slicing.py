@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def _slice_impl(xp: Any, x: Any, *, start_indices: Shape, limit_indices: Shape, 
 def _slice_transpose(
     ct: Any, x: ShapedArray, *, start_indices: Shape, limit_indices: Shape, strides: Any
 ) -> Any:
-    return SlicedCotangent(x, ((ct, start_indices, strides or (1,) * x.ndim),))
+    return PlacedCotangent(x, ((ct, start_indices, strides or (1,) * x.ndim),))
 
 
 def _slice_batch(
@@ -237,33 +237,54 @@ _FEW = 4
 _MANY = 32
 
 
-class SlicedCotangent(PendingCotangent):
-    """The sum of an array (or nothing) and of pieces, each at its place in zeros."""
+class PlacedCotangent(PendingCotangent):
+    """The sum of an array (or nothing) and of pieces, each at its place in zeros.
 
-    __slots__ = ("dense", "pieces")
+    `slices` are pieces at places that are known: (piece, start, strides). `updates` are functions that add a piece
+    at a place that is computed to an array.
+    """
 
-    def __init__(self, aval: ShapedArray, pieces: tuple[tuple[Any, Shape, Shape], ...], dense: Any = None):
+    __slots__ = ("dense", "slices", "updates")
+
+    def __init__(
+        self,
+        aval: ShapedArray,
+        slices: tuple[tuple[Any, Shape, Shape], ...] = (),
+        updates: tuple[Callable[[Any], Any], ...] = (),
+        dense: Any = None,
+    ):
         self.aval = aval
-        self.pieces = pieces
+        self.slices = slices
+        self.updates = updates
         self.dense = dense
 
     def plus(self, other: Any) -> Any:
-        if isinstance(other, SlicedCotangent):
+        if isinstance(other, PlacedCotangent):
             dense = add_cotangents(self.dense, other.dense)
-            return SlicedCotangent(self.aval, (*self.pieces, *other.pieces), dense)
-        return SlicedCotangent(self.aval, self.pieces, add_cotangents(self.dense, compute(other)))
+            slices, updates = (*self.slices, *other.slices), (*self.updates, *other.updates)
+            return PlacedCotangent(self.aval, slices, updates, dense)
+        return PlacedCotangent(
+            self.aval, self.slices, self.updates, add_cotangents(self.dense, compute(other))
+        )
 
     def compute(self) -> Any:
-        size = self.aval.size
-        large = sum(2 * _size(piece) >= size for piece, _, _ in self.pieces)
-        if len(self.pieces) <= _FEW or (large == len(self.pieces) and large <= _MANY):
-            total = self.dense
-            for piece, start, stride in self.pieces:
-                total = add_cotangents(total, place(piece, self.aval.shape, start, stride))
-            return total
-        dense = zeros_of(self.aval) if self.dense is None else self.dense
-        pieces, starts, strides = zip(*self.pieces)
-        return add_at_slices_p.bind(dense, *pieces, starts=starts, strides=strides)
+        total = _add_slices(self.aval, self.dense, self.slices) if self.slices else self.dense
+        if self.updates and total is None:
+            total = zeros_of(self.aval)
+        for update in self.updates:
+            total = update(total)
+        return total
+
+
+def _add_slices(aval: ShapedArray, total: Any, slices: Sequence[tuple[Any, Shape, Shape]]) -> Any:
+    large = sum(2 * _size(piece) >= aval.size for piece, _, _ in slices)
+    if len(slices) <= _FEW or (large == len(slices) and large <= _MANY):
+        for piece, start, stride in slices:
+            total = add_cotangents(total, place(piece, aval.shape, start, stride))
+        return total
+    pieces, starts, strides = zip(*slices)
+    dense = zeros_of(aval) if total is None else total
+    return add_at_slices_p.bind(dense, *pieces, starts=starts, strides=strides)
 
 
 def _size(x: Any) -> int:

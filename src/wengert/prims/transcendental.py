@@ -75,6 +75,15 @@ log_p = elementwise(
 )
 log = accurate(log_p, "The natural logarithm of x.")
 
+log2_p = elementwise(
+    "log2",
+    lambda xp, x: xp.log2(x),
+    accepts=FLOATS,
+    derivatives=(lambda t, out, x: div(mul(t, constant(x, 1 / math.log(2))), x),),
+    scalar="log2",
+)
+log2 = accurate(log2_p, "The logarithm of x to base 2.")
+
 expm1_p = elementwise(
     "expm1",
     lambda xp, x: xp.expm1(x),
