@@ -466,22 +466,25 @@ class _Emitter:
         routine = {"float32": "sgemm", "float64": "dgemm"}[dtype.name]
         kind = scalars.llvm_type(dtype)
         a, bb, c = (self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs))
+        a, bb = (
+            b.gep(kind, p, frame.linear(o.terms, o.const)) for p, o in zip((a, bb), g.offsets, strict=True)
+        )
         letters = {}
         leading = {}
-        for key, strides, rows, cols in (("a", g.a_strides, g.m, g.k), ("b", g.b_strides, g.k, g.n)):
-            plain = strides[2] == 1 or cols == 1
+        for key, strides, rows, cols in (("a", g.strides[0], g.m, g.k), ("b", g.strides[1], g.k, g.n)):
+            plain = strides[2] == 1 and strides[1] >= cols
             letters[key] = self._bytes("N" if plain else "T")
             leading[key] = self._int(max(strides[1] if plain else strides[2], cols if plain else rows, 1))
         one = self.module.data(f"one_{kind.kind}", kind, [1.0])
         zero = self.module.data(f"zero_{kind.kind}", kind, [0.0])
         m, n, k = self._int(g.m), self._int(g.n), self._int(g.k)
-        ldc = self._int(max(g.c_strides[1], g.n))
+        ldc = self._int(max(g.strides[2][1], g.n))
         args = [letters["b"], letters["a"], n, m, k, one, bb, leading["b"], a, leading["a"], zero, c, ldc]
         if g.batch == 1:
             b.call(routine, VOID, args)
             return
         with b.loop(0, g.batch, 1) as loop:
-            for position, pointer, stride in ((6, bb, g.b_strides[0]), (8, a, g.a_strides[0]), (11, c, g.c_strides[0])):
+            for position, pointer, stride in ((6, bb, g.strides[1][0]), (8, a, g.strides[0][0]), (11, c, g.strides[2][0])):
                 args[position] = b.gep(kind, pointer, b.mul(loop.index, b.const(I64, stride)))
             b.call(routine, VOID, args)
             loop.next()

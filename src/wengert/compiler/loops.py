@@ -385,11 +385,11 @@ class Call(Stmt):
 class Gemm:
     """C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n].
 
-    Strides are in elements, counted from the start of the views; A and B have a unit stride in one of their
-    two last axes, C in its last.
+    `offsets` (of A and B) and `strides` (three each, of A, B and C) are in elements; offsets may depend on the axes
+    of sequential loops. A and B have a unit stride in one of their two last axes, C in its last.
     """
 
-    __slots__ = ("a_strides", "b_strides", "batch", "c_strides", "k", "m", "n")
+    __slots__ = ("batch", "k", "m", "n", "offsets", "strides")
 
     def __init__(
         self,
@@ -397,12 +397,11 @@ class Gemm:
         m: int,
         n: int,
         k: int,
-        a_strides: tuple[int, int, int],
-        b_strides: tuple[int, int, int],
-        c_strides: tuple[int, int, int],
+        offsets: tuple[Affine, Affine],
+        strides: tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]],
     ):
         self.batch, self.m, self.n, self.k = batch, m, n, k
-        self.a_strides, self.b_strides, self.c_strides = a_strides, b_strides, c_strides
+        self.offsets, self.strides = offsets, strides
 
 
 class Loop(Stmt):

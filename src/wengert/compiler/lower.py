@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import control
+from wengert.compiler import contract, control
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     I64,
@@ -275,6 +275,10 @@ class Block:
         """Append a scan; for the `emit` rule of the primitive."""
         return control.lower_scan(self, outs, [o.view() for o in operands], **params)
 
+    def dot(self, out: View, lhs: Operand, rhs: Operand, contracting: Any, batch: Any) -> None:
+        """Append a dot product; for the `emit` rule of dot_general."""
+        contract.lower_dot(self, out, lhs, rhs, contracting, batch)
+
     def while_loop(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
         """Append a while loop; for the `emit` rule of the primitive."""
         return control.lower_while(self, outs, [o.view() for o in operands], **params)
@@ -429,15 +433,19 @@ class Block:
         assert mask is not None
         return self.op("select", mask, value, rest())
 
-    def strides(self, operand: Operand, axes: Sequence[Axis], index: Sequence[Affine]) -> tuple[View, Affine] | None:
-        """If the operand at `index` is a plain load, the buffer and the offset in elements as an affine form."""
+    def try_at(self, operand: Operand, index: Sequence[Affine]) -> Expr | None:
+        """The operand's value, or None if the axes would have to be split for it."""
         try:
-            value = operand.at(index)
+            return operand.at(index)
         except SplitAxis:
             return None
+
+    def strides(self, operand: Operand, index: Sequence[Affine]) -> tuple[Buffer, Affine] | None:
+        """If the operand at `index` is a plain load: the buffer, and the offset in elements."""
+        value = self.try_at(operand, index)
         if not isinstance(value, Load):
             return None
-        return View(value.buffer), value.buffer.linear(value.index)
+        return value.buffer, value.buffer.linear(value.index)
 
 
 def _ends(coordinate: Affine) -> tuple[int, int]:

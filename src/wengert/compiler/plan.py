@@ -106,7 +106,7 @@ def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], lo
     for access, atom in zip(accesses, eqn.invars, strict=True):
         if not isinstance(atom, Var) or atom not in uses:
             continue
-        if access == "stored" or not loop_code:
+        if access == "stored" or not (loop_code or eqn.primitive.emit):
             roots.add(atom)
             continue
         assert out is not None

@@ -181,6 +181,14 @@ def _dot_batch(
     return _bind(x, y, ((cx, cy), (bx, by)), precision, preferred_element_type), dim
 
 
+def _dot_emit(ctx: Any, outs: Any, x: Any, y: Any, *, dimension_numbers: Dims, **params: Any) -> Any:
+    if x.aval.dtype.kind == "c":
+        return None
+    contracting, batch = dimension_numbers
+    ctx.dot(outs[0], x, y, contracting, batch)
+    return outs
+
+
 dot_general_p = Primitive(
     "dot_general",
     "contraction",
@@ -189,7 +197,8 @@ dot_general_p = Primitive(
     jvp=_dot_jvp,
     transpose=_dot_transpose,
     batch=_dot_batch,
-    access="stored",
+    emit=_dot_emit,
+    access="view",
     hidden_params=("precision",),
 )
 

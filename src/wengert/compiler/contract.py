@@ -1,0 +1,141 @@
+"""Lowering of dot products: a nest where they are small or thin, BLAS where they are not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from wengert.compiler.affine import Affine, Axis, Symbol
+from wengert.compiler.loops import Buffer, Call, Expr, Gemm, Nest, View
+
+if TYPE_CHECKING:
+    from wengert.compiler.lower import Block, Operand
+
+_SMALL = 8192  # multiplications up to which a nest beats the call of a library
+_BLAS = ("float32", "float64")
+
+
+def lower_dot(
+    block: Block,
+    out: View,
+    lhs: Operand,
+    rhs: Operand,
+    contracting: tuple[Sequence[int], Sequence[int]],
+    batch: tuple[Sequence[int], Sequence[int]],
+) -> None:
+    """Append what computes a dot_general into `out`, whose axes are batch axes, free axes of lhs, those of rhs."""
+    free_l = [d for d in range(lhs.aval.ndim) if d not in contracting[0] and d not in batch[0]]
+    free_r = [d for d in range(rhs.aval.ndim) if d not in contracting[1] and d not in batch[1]]
+    m, n = _size(lhs, free_l), _size(rhs, free_r)
+    k, b = _size(lhs, contracting[0]), _size(lhs, batch[0])
+    same = lhs.aval.dtype == rhs.aval.dtype == out.dtype
+    if not same or out.dtype.name not in _BLAS or min(m, n) == 1 or m * n * k <= _SMALL or b == 0:
+        _nest(block, out, lhs, rhs, contracting, batch, free_l, free_r)
+        return
+    a, a_offset, a_strides = _matrix(block, lhs, batch[0], free_l, contracting[0])
+    b_, b_offset, b_strides = _matrix(block, rhs, batch[1], contracting[1], free_r)
+    gemm = Gemm(b, m, n, k, (a_offset, b_offset), (a_strides, b_strides, (m * n, n, 1)))
+    block.stmts.append(Call("gemm", [View(a), View(b_)], [out], gemm))
+
+
+def _size(operand: Operand, axes: Sequence[int]) -> int:
+    return math.prod(operand.aval.shape[d] for d in axes)
+
+
+def _nest(
+    block: Block,
+    out: View,
+    lhs: Operand,
+    rhs: Operand,
+    contracting: tuple[Sequence[int], Sequence[int]],
+    batch: tuple[Sequence[int], Sequence[int]],
+    free_l: Sequence[int],
+    free_r: Sequence[int],
+) -> None:
+    """A nest that adds up the products."""
+    axes, index = block.domain(out.shape)
+    inner = [Axis(lhs.aval.shape[d], f"k{n}" if n else "k") for n, d in enumerate(contracting[0])]
+    n_batch = len(batch[0])
+    index_l: list[Affine] = [Affine()] * lhs.aval.ndim
+    index_r: list[Affine] = [Affine()] * rhs.aval.ndim
+    for n in range(n_batch):
+        index_l[batch[0][n]] = index_r[batch[1][n]] = index[n]
+    for n, d in enumerate(free_l):
+        index_l[d] = index[n_batch + n]
+    for n, d in enumerate(free_r):
+        index_r[d] = index[n_batch + len(free_l) + n]
+    for n, axis in enumerate(inner):
+        value = Affine.of(axis) if axis.size != 1 else Affine()
+        index_l[contracting[0][n]] = index_r[contracting[1][n]] = value
+    used = [a for a in inner if a.size != 1]
+    a = block.op("convert", _factor(block, lhs, index_l, _size(rhs, free_r)), dtype=out.dtype)
+    b = block.op("convert", _factor(block, rhs, index_r, _size(lhs, free_l)), dtype=out.dtype)
+    times, plus = ("and", "or") if out.dtype.kind == "b" else ("mul", "add")
+    product = block.op(times, a, b)
+    zero = block.exprs.const(0, out.dtype)
+    if used:
+        block.stmts.append(Nest(out, (*out.prefix, *index), axes, product, used, plus, zero))
+    else:
+        block.stmts.append(Nest(out, (*out.prefix, *index), axes, product))
+
+
+def _factor(block: Block, operand: Operand, index: Sequence[Affine], times: int) -> Expr:
+    """The operand's value at an index. One that is computed, and would be many times, is stored first."""
+    if times == 1 or block.strides(operand, index) is not None:
+        value = block.try_at(operand, index)
+        if value is not None:
+            return value
+    operand.view()
+    return operand.at(index)
+
+
+def _matrix(
+    block: Block, operand: Operand, batch: Sequence[int], rows: Sequence[int], cols: Sequence[int]
+) -> tuple[Buffer, Affine, tuple[int, int, int]]:
+    """The operand as a batch of matrices in memory: buffer, offset, strides. It is copied if they are irregular."""
+    _, index = block.domain(operand.aval.shape)
+    found = block.strides(operand, index)
+    if found is None:
+        operand.view()
+        found = block.strides(operand, index)
+    assert found is not None
+    buffer, offset = found
+    mine = {t: d for d, i in enumerate(index) for t, _ in i.terms}
+    steps = [0] * len(index)
+    outer = []
+    for term, c in offset.terms:
+        if term in mine:
+            steps[mine[term]] = c
+        else:
+            outer.append((term, c))
+    strides = [_merged(operand, group, steps) for group in (batch, rows, cols)]
+    if (
+        None not in strides
+        and _fits(strides[1] or 0, strides[2] or 0, _size(operand, rows), _size(operand, cols))
+        and not any(isinstance(t, Symbol) for t, _ in outer)
+    ):
+        return buffer, Affine(offset.const, tuple(outer)), tuple(strides)  # type: ignore[return-value]
+    order = [*batch, *rows, *cols]
+    packed = block.shared.temp([operand.aval.shape[d] for d in order], operand.aval.dtype)
+    axes, index = block.domain(packed.shape)
+    position = [index[order.index(d)] for d in range(len(order))]
+    block.stmts.append(Nest(View(packed), index, axes, operand.at(position)))
+    n_cols = _size(operand, cols)
+    return packed, Affine(), (_size(operand, rows) * n_cols, n_cols, 1)
+
+
+def _merged(operand: Operand, group: Sequence[int], strides: Sequence[int]) -> int | None:
+    """The stride of the axes of a group taken as one; None if there is none."""
+    sized = [(operand.aval.shape[d], strides[d]) for d in group if operand.aval.shape[d] != 1]
+    if not sized:
+        return 1
+    for (_, outer), (size, inner) in zip(sized, sized[1:], strict=False):
+        if outer != size * inner:
+            return None
+    return sized[-1][1]
+
+
+def _fits(row_stride: int, col_stride: int, rows: int, cols: int) -> bool:
+    """Whether BLAS takes a matrix with these strides: one is 1, the other at least the length of a line."""
+    return (col_stride == 1 and row_stride >= cols) or (row_stride == 1 and col_stride >= rows)
