@@ -72,6 +72,8 @@ class StagingTrace(Trace):
         if type(x) is StagedTracer and x.trace is self:
             return x.var
         aval = get_aval(x)
+        if type(x) is Array and aval.shape == ():
+            return Literal(x._np.item() if aval.weak_type else x._np[()], aval)
         if not isinstance(x, Tracer | Array) and aval.shape == ():
             # a Python scalar keeps its weak type when the equation is bound again
             return Literal(x if aval.weak_type else np.asarray(x, aval.dtype)[()], aval)
