@@ -1,7 +1,8 @@
 """Lowering of scan, while and cond: their bodies become blocks, their carries pointers that move.
 
 The values that an iteration computes are written to spare memory, and then all pointers move at once, so that no
-carry is ever copied. A carry that is also an output of the scan is only a pointer into that output.
+carry is ever copied. A carry that is also an output of the scan is only a pointer into that output. Scalars stay
+where they are, in memory that a backend keeps in registers, and are assigned at the end of an iteration.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from wengert.compiler.affine import Affine, Axis
-from wengert.compiler.loops import BOOL, Branch, Buffer, Call, Loop, View
+from wengert.compiler.loops import BOOL, Branch, Buffer, Call, Loop, Stmt, View, is_native
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Var
 
 if TYPE_CHECKING:
@@ -20,19 +21,36 @@ _MANY = 2**62  # the bound of the iteration count of a while loop
 
 
 class _Carries:
-    """The pointers of a loop: one for each carry, and one spare for each that the body computes anew."""
+    """The pointers of a loop: one for each carry, and one spare for each that the body computes anew.
+
+    Carries of one element have a fixed place instead, and a second one for the value of the next iteration.
+    """
 
     def __init__(self, block: Block, invars: Sequence[Var], inits: Sequence[View]):
         self.block = block
         self.invars = invars
         self.inits = inits
-        self.slots = [Buffer(v.aval.shape, v.aval.dtype, "slot", f"c{n}") for n, v in enumerate(invars)]
-        self.spares: list[Buffer] = []
+        self.scalars: dict[int, View] = {}
+        self.places: list[Buffer] = []
+        for n, v in enumerate(invars):
+            if v.aval.size == 1 and is_native(v.aval.dtype):
+                self.places.append(block.shared.temp(v.aval.shape, v.aval.dtype))
+                self.scalars[n] = View(block.shared.temp(v.aval.shape, v.aval.dtype))
+                block.assign(View(self.places[n]), inits[n])
+            else:
+                self.places.append(Buffer(v.aval.shape, v.aval.dtype, "slot", f"c{n}"))
+        self.slots = [p for n, p in enumerate(self.places) if n not in self.scalars]
         self.moves: list[View] = []
         self.starts: list[View] = []
 
     def views(self) -> list[View]:
-        return [View(s) for s in self.slots]
+        return [View(p) for p in self.places]
+
+    def assign(self, body: Block) -> list[Stmt]:
+        """The statements of the body, and after them the assignments of the scalars."""
+        for n, new in self.scalars.items():
+            body.assign(View(self.places[n]), new)
+        return body.stmts
 
     def close(self, outs: Sequence[Atom], elsewhere: dict[Var, View]) -> list[View | None]:
         """Decide where each pointer moves after an iteration.
@@ -40,19 +58,22 @@ class _Carries:
         `elsewhere` says which results of the body are in memory anyway. Returns, for each carry, where the
         body has to store its new value, or None.
         """
-        slot_of = dict(zip(self.invars, range(len(self.slots)), strict=True))
+        slot_of = {v: n for n, v in enumerate(self.invars) if n not in self.scalars}
         successor: dict[int, int] = {}
         fresh: dict[int, Buffer] = {}
         targets: list[View | None] = []
         for k, atom in enumerate(outs):
             target = None
+            if k in self.scalars:
+                targets.append(self.scalars[k])
+                continue
             if isinstance(atom, Var) and atom in slot_of and slot_of[atom] not in successor:
                 successor[slot_of[atom]] = k
-                self.moves.append(View(self.slots[slot_of[atom]]))
+                self.moves.append(View(self.places[slot_of[atom]]))
             elif isinstance(atom, Var) and atom in elsewhere:
                 self.moves.append(elsewhere[atom])
             else:
-                fresh[k] = Buffer(self.slots[k].shape, self.slots[k].dtype, "slot", f"n{k}")
+                fresh[k] = Buffer(self.places[k].shape, self.places[k].dtype, "slot", f"n{k}")
                 target = View(fresh[k])
                 self.moves.append(target)
             targets.append(target)
@@ -64,10 +85,12 @@ class _Carries:
             while last in successor:
                 last = successor[last]
                 owned.add(last)
-            self.spares.append(spare)
-            self.moves.append(View(self.slots[last]))
-        self.starts = [self._own(k) if k in owned else self.inits[k] for k in range(len(self.slots))]
-        self.starts += [View(self.block.shared.temp(s.shape, s.dtype)) for s in self.spares]
+            self.moves.append(View(self.places[last]))
+        self.starts = [
+            self._own(k) if k in owned else self.inits[k] for k in range(len(self.places)) if k not in self.scalars
+        ]
+        self.slots += fresh.values()
+        self.starts += [View(self.block.shared.temp(s.shape, s.dtype)) for s in fresh.values()]
         return targets
 
     def _own(self, k: int) -> View:
@@ -106,9 +129,10 @@ def lower_scan(
         if isinstance(atom, Var) and atom not in env:
             elsewhere.setdefault(atom, view)
     targets = carries.close(inner.outvars[:num_carry], elsewhere)
-    body = block.child(inner, env, axis).lower([*targets, *stacked])
-    slots = [*carries.slots, *carries.spares]
-    block.stmts.append(Loop(axis, length, body, slots, carries.starts, carries.moves, reverse=reverse))
+    body = block.child(inner, env, axis)
+    body.lower([*targets, *stacked])
+    stmts = carries.assign(body)
+    block.stmts.append(Loop(axis, length, stmts, carries.slots, carries.starts, carries.moves, reverse=reverse))
     return [*carries.views(), *outs[num_carry:]]
 
 
@@ -134,9 +158,12 @@ def lower_while(
     flag = block.shared.temp((), BOOL, "flag")
     cond_env = dict(zip(cond.invars, [*operands[:cond_nconsts], *carries.views()], strict=True))
     condition = block.child(cond, cond_env, axis).lower([View(flag)])
-    stmts = block.child(body, env, axis).lower(targets)
-    slots = [*carries.slots, *carries.spares]
-    block.stmts.append(Loop(axis, None, stmts, slots, carries.starts, carries.moves, condition, flag))
+    turn = block.child(body, env, axis)
+    turn.lower(targets)
+    stmts = carries.assign(turn)
+    block.stmts.append(
+        Loop(axis, None, stmts, carries.slots, carries.starts, carries.moves, condition, flag)
+    )
     return carries.views()
 
 

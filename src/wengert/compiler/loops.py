@@ -243,9 +243,13 @@ class Exprs:
             node.axes = frozenset(t for t, _ in affine.terms)
         return node  # type: ignore[no-any-return]
 
-    def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Op:
+    def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Expr:
         if dtype is None:
             dtype = BOOL if name in COMPARISONS else args[-1].dtype
+        if isinstance(args[-1], Const) and len(args) == 2:
+            simpler = self._with_const(name, args[0], args[1])
+            if simpler is not None:
+                return simpler
         key = (name, args, dtype)
         node = self._table.get(key)
         if node is None:
@@ -254,6 +258,18 @@ class Exprs:
             node.name, node.args, node.dtype = name, args, dtype
             node.axes = args[0].axes.union(*(a.axes for a in args[1:]))
         return node  # type: ignore[no-any-return]
+
+    def _with_const(self, name: str, x: Expr, c: Expr) -> Expr | None:
+        """x * 1 is x; a division by a number becomes a multiplication, which costs a rounding, as it does in XLA."""
+        assert isinstance(c, Const)
+        if name in ("mul", "div") and c.value == 1:
+            return x
+        if name == "div" and c.dtype.kind == "f":
+            with np.errstate(all="ignore"):
+                inverse = 1 / c.value
+            if np.isfinite(inverse) and abs(inverse) >= np.finfo(c.dtype).tiny:
+                return self.op("mul", x, self.const(inverse, c.dtype))
+        return None
 
     def piecewise(self, cases: Sequence[tuple[tuple[Condition, ...], Expr]]) -> Expr:
         if not cases[0][0]:

@@ -202,6 +202,12 @@ class Block:
                 axes, index = _split(axes, index, split)
         self.stmts.append(Nest(view, (*view.prefix, *index), axes, value))
 
+    def assign(self, to: View, source: View) -> None:
+        """Append the nest that copies one view to another."""
+        axes, index = self.domain(to.shape)
+        value = self.exprs.load(source.buffer, (*source.prefix, *index))
+        self.stmts.append(Nest(to, (*to.prefix, *index), axes, value))
+
     def domain(self, shape: Sequence[int]) -> tuple[list[Axis], list[Affine]]:
         """Loop axes for a shape, the same for each shape, and the index that they make; none for sizes of 1."""
         axes: list[Axis] = []
