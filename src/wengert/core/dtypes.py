@@ -573,6 +573,8 @@ def short_name(dtype: Any) -> str:
             return dtype.name
         full: str = dtype.name
         name = "float0" if dtype == float0 else full
+        if issubclass(dtype.type, prng_key):
+            name = f"key<{dtype.type.__name__}>"
         for long, short in (("bfloat", "bf"), ("float", "f"), ("uint", "u"), ("int", "i"), ("complex", "c")):
             if full.startswith(long) and name != "float0":
                 name = short + full[len(long) :]
