@@ -30,7 +30,7 @@ OPS: dict[str, float] = {
     **dict.fromkeys(("convert", "bitcast"), 1),  # to the dtype of the result
     **dict.fromkeys(("floor", "ceil", "trunc", "round", "round_even", "population_count", "clz"), 1),
     **dict.fromkeys(("fma", "copy"), 1),
-    **dict.fromkeys(("div", "sqrt", "rsqrt"), 5),
+    **dict.fromkeys(("div", "sqrt", "rsqrt"), 4),
     **dict.fromkeys(("rem", "nextafter"), 10),
     **dict.fromkeys(("exp", "exp2", "log", "log2", "logistic", "tanh", "sin", "cos", "cbrt"), 14),
     **dict.fromkeys(("expm1", "log1p", "log10", "tan", "sinh", "cosh", "atan", "asin", "acos", "atan2"), 20),

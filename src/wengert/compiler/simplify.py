@@ -29,7 +29,7 @@ def simplify(jaxpr: Jaxpr) -> Jaxpr:
             if "num_consts" in eqn.params:
                 hoisted, eqn = _hoist_invariants(eqn)
                 for h in hoisted:
-                    _merge(h, known, renamed, simpler)
+                    _merge(h.replace([_read(renamed, a) for a in h.invars]), known, renamed, simpler)
                 eqn = eqn.replace([_read(renamed, a) for a in eqn.invars])
         _merge(eqn, known, renamed, simpler)
     outvars = [_read(renamed, a) for a in outvars]
