@@ -54,6 +54,9 @@ from wengert.prims.arithmetic import (
     sub,
     sub_p,
 )
+from wengert.prims.associative import (
+    associative_scan,
+)
 from wengert.prims.axes import (
     add_any_p,
     broadcast_in_dim,
@@ -63,11 +66,29 @@ from wengert.prims.axes import (
     transpose,
     transpose_p,
 )
+from wengert.prims.barriers import (
+    optimization_barrier,
+    optimization_barrier_p,
+    stop_gradient,
+    stop_gradient_p,
+)
+from wengert.prims.cond import (
+    cond_p,
+)
+from wengert.prims.control import (
+    cond,
+    fori_loop,
+    map,
+    scan,
+    switch,
+    while_loop,
+)
 from wengert.prims.conversion import (
     bitcast_convert_type,
     bitcast_convert_type_p,
     convert_element_type,
     convert_element_type_p,
+    convert_with_weak_type as _convert_element_type,
     reduce_precision,
     reduce_precision_p,
 )
@@ -170,6 +191,9 @@ from wengert.prims.reduce import (
     reduce_xor,
     reduce_xor_p,
 )
+from wengert.prims.scan import (
+    scan_p,
+)
 from wengert.prims.select import (
     clamp,
     clamp_p,
@@ -218,6 +242,28 @@ from wengert.prims.sort import (
     sort_p,
     top_k,
     top_k_p,
+)
+from wengert.prims.special import (
+    bessel_i0e,
+    bessel_i0e_p,
+    bessel_i1e,
+    bessel_i1e_p,
+    betainc,
+    digamma,
+    digamma_p,
+    erf,
+    erf_inv,
+    erf_inv_p,
+    erf_p,
+    erfc,
+    erfc_p,
+    lgamma,
+    lgamma_p,
+    polygamma,
+    polygamma_p,
+    regularized_incomplete_beta_p,
+    zeta,
+    zeta_p,
 )
 from wengert.prims.transcendental import (
     acos,
@@ -268,6 +314,9 @@ from wengert.prims.transcendental import (
     tanh,
     tanh_p,
 )
+from wengert.prims.while_loop import (
+    while_p,
+)
 
 __all__ = [
     "GatherDimensionNumbers",
@@ -275,6 +324,7 @@ __all__ = [
     "Precision",
     "RoundingMethod",
     "ScatterDimensionNumbers",
+    "_convert_element_type",
     "abs",
     "abs_p",
     "acos",
@@ -295,6 +345,7 @@ __all__ = [
     "asin_p",
     "asinh",
     "asinh_p",
+    "associative_scan",
     "atan",
     "atan2",
     "atan2_p",
@@ -302,6 +353,11 @@ __all__ = [
     "atanh",
     "atanh_p",
     "batch_matmul",
+    "bessel_i0e",
+    "bessel_i0e_p",
+    "bessel_i1e",
+    "bessel_i1e_p",
+    "betainc",
     "bitcast_convert_type",
     "bitcast_convert_type_p",
     "bitwise_and",
@@ -328,6 +384,8 @@ __all__ = [
     "complex_p",
     "concatenate",
     "concatenate_p",
+    "cond",
+    "cond_p",
     "conj",
     "conj_p",
     "convert_element_type",
@@ -347,6 +405,8 @@ __all__ = [
     "cumprod_p",
     "cumsum",
     "cumsum_p",
+    "digamma",
+    "digamma_p",
     "div",
     "div_p",
     "dot",
@@ -362,6 +422,12 @@ __all__ = [
     "dynamic_update_slice_p",
     "eq",
     "eq_p",
+    "erf",
+    "erf_inv",
+    "erf_inv_p",
+    "erf_p",
+    "erfc",
+    "erfc_p",
     "exp",
     "exp2",
     "exp2_p",
@@ -371,6 +437,7 @@ __all__ = [
     "expm1_p",
     "floor",
     "floor_p",
+    "fori_loop",
     "full",
     "full_like",
     "gather",
@@ -391,6 +458,8 @@ __all__ = [
     "is_finite_p",
     "le",
     "le_p",
+    "lgamma",
+    "lgamma_p",
     "log",
     "log1p",
     "log1p_p",
@@ -400,6 +469,7 @@ __all__ = [
     "logistic_p",
     "lt",
     "lt_p",
+    "map",
     "max",
     "max_p",
     "min",
@@ -415,9 +485,13 @@ __all__ = [
     "nextafter",
     "nextafter_p",
     "not_p",
+    "optimization_barrier",
+    "optimization_barrier_p",
     "or_p",
     "pad",
     "pad_p",
+    "polygamma",
+    "polygamma_p",
     "population_count",
     "population_count_p",
     "pow",
@@ -441,6 +515,7 @@ __all__ = [
     "reduce_sum_p",
     "reduce_xor",
     "reduce_xor_p",
+    "regularized_incomplete_beta_p",
     "rem",
     "rem_p",
     "reshape",
@@ -451,6 +526,8 @@ __all__ = [
     "round_p",
     "rsqrt",
     "rsqrt_p",
+    "scan",
+    "scan_p",
     "scatter",
     "scatter_add",
     "scatter_add_p",
@@ -492,8 +569,11 @@ __all__ = [
     "squeeze",
     "squeeze_p",
     "stack",
+    "stop_gradient",
+    "stop_gradient_p",
     "sub",
     "sub_p",
+    "switch",
     "tan",
     "tan_p",
     "tanh",
@@ -504,5 +584,9 @@ __all__ = [
     "transpose",
     "transpose_p",
     "unstack",
+    "while_loop",
+    "while_p",
     "xor_p",
+    "zeta",
+    "zeta_p",
 ]

@@ -86,7 +86,12 @@ def reshaped_index(ctx: Any, index: Any, old: Shape, new: Shape) -> tuple[Any, .
 
 
 def _reshape_pull(ctx: Any, index: Any, x: Any, *, new_sizes: Shape, dimensions: Any) -> Any:
-    return x.at(reshaped_index(ctx, index, x.aval.shape, new_sizes))
+    offset: Any = 0
+    for i, size in zip(index, new_sizes, strict=True):
+        offset = offset * size + i
+    # what is in memory is read at the same offset, whatever its shape
+    stored = x.at_offset(offset) if index else None
+    return stored if stored is not None else x.at(reshaped_index(ctx, index, x.aval.shape, new_sizes))
 
 
 reshape_p = view(
