@@ -246,7 +246,9 @@ class Exprs:
     def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Expr:
         if dtype is None:
             dtype = BOOL if name in COMPARISONS else args[-1].dtype
-        if isinstance(args[-1], Const) and len(args) == 2:
+        if len(args) == 2 and isinstance(args[0], Const) and name in ("mul", "add"):
+            args = (args[1], args[0])
+        if len(args) == 2 and isinstance(args[1], Const):
             simpler = self._with_const(name, args[0], args[1])
             if simpler is not None:
                 return simpler

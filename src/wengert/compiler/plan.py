@@ -122,6 +122,7 @@ def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], lo
             if access == "same" and atom.aval.shape:
                 mine.by_index[key] = elements
             elif atom.aval.shape:
-                mine.by_index[(key, number)] = elements
+                most = elements if access == "repeated" else min(elements, atom.aval.size)
+                mine.by_index[(key, number)] = most
             else:
                 mine.by_index[()] = 1

@@ -13,10 +13,11 @@ from wengert.core import trace as _trace
 from wengert.core.avals import ShapedArray
 
 # How an equation reads an operand, for the planner of the compiler:
-#   same    at the index of the result (elementwise)
-#   view    at an index that is an affine function of the result's (slice, transpose, broadcast, reductions)
-#   stored  anywhere: the operand has to be in memory
-Access: TypeAlias = Literal["same", "view", "stored"]
+#   same      at the index of the result (elementwise)
+#   view      each element for one element of the result at most (slice, transpose, pad, reductions)
+#   repeated  each element for several elements of the result (broadcast)
+#   stored    anywhere: the operand has to be in memory
+Access: TypeAlias = Literal["same", "view", "repeated", "stored"]
 Kind: TypeAlias = Literal[
     "elementwise", "view", "reduction", "contraction", "indexing", "library", "control", "call", "other"
 ]

@@ -90,6 +90,7 @@ broadcast_in_dim_p = view(
     transpose=_broadcast_transpose,
     batch=_broadcast_batch,
     pull=_broadcast_pull,
+    access="repeated",
 )
 
 

@@ -193,6 +193,7 @@ def view(
     batch: Rule,
     pull: Rule,
     kind: Any = "view",
+    access: Any = "view",
     hidden_params: Sequence[str] = (),
 ) -> Primitive:
     """A primitive of one operand whose result holds elements of the operand, found by index arithmetic.
@@ -218,7 +219,7 @@ def view(
         transpose=transpose_rule,
         batch=batch_rule,
         pull=pull,
-        access="view",
+        access=access,
         hidden_params=hidden_params,
     )
     return prim
