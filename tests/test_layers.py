@@ -18,6 +18,10 @@ LAYERS = ["_lazy", "errors", "config", "treedef", "tree", "core", "prims", "tran
 LAYERS += ["compiler", "backends", "runtime"]
 ABOVE = ["as_jax", "demos", "cli", "__main__"]
 PUBLIC = len(LAYERS)
+# Primitives that hold programs: their rules transform these programs, so they stand among the transformations.
+HOLD_PROGRAMS = {
+    f"wengert.prims.{name}" for name in ("call", "cond", "control", "custom", "scan", "while_loop")
+}
 
 OPTIONAL = {"matplotlib", "tqdm"}
 DEPENDENCIES = {"numpy", "scipy", "llvmlite", "ml_dtypes", "opt_einsum"}
@@ -43,6 +47,8 @@ def layer(module: str) -> int:
     parts = module.split(".")
     if len(parts) == 1:
         return PUBLIC
+    if module in HOLD_PROGRAMS:
+        return LAYERS.index("transforms")
     if parts[1] in LAYERS:
         return LAYERS.index(parts[1])
     return PUBLIC + 1 + ABOVE.index(parts[1]) if parts[1] in ABOVE else PUBLIC
