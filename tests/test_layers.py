@@ -18,7 +18,7 @@ LAYERS = ["_lazy", "errors", "config", "treedef", "tree", "core", "prims", "tran
 LAYERS += ["compiler", "backends", "runtime"]
 ABOVE = ["as_jax", "demos", "cli", "__main__"]
 PUBLIC = len(LAYERS)
-# Primitives that hold programs: their rules transform these programs, so they stand among the transformations.
+# Primitives that hold programs: their rules transform them, so they stand among the transformations.
 HOLD_PROGRAMS = {
     f"wengert.prims.{name}" for name in ("call", "cond", "control", "custom", "scan", "while_loop")
 }
