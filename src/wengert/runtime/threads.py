@@ -46,7 +46,7 @@ _STATE_IR: Final = """
 @wengert_team_spin = global i32 0
 @wengert_team_start = global ptr null
 @parts = internal global [1024 x %part] zeroinitializer, align 128
-@generation = internal global i64 0, align 128
+@wengert_team_generation = global i64 0, align 128
 @sleepers = internal global i32 0, align 128
 @open = internal global i32 0, align 128
 @active = internal global i32 0, align 128
@@ -145,7 +145,7 @@ done:
 
 define internal void @wake() {
 entry:
-  %old = atomicrmw add ptr @generation, i64 1 seq_cst
+  %old = atomicrmw add ptr @wengert_team_generation, i64 1 seq_cst
   %asleep = load atomic i32, ptr @sleepers seq_cst, align 4
   %any = icmp ne i32 %asleep, 0
   br i1 %any, label %call, label %done
@@ -224,9 +224,9 @@ none:
   ret void
 }
 
-define void @wengert_team_worker(i64 %index) {
+; `first` is the generation when the worker was made: it must not miss what happens until it is here.
+define void @wengert_team_worker(i64 %index, i64 %first) {
 entry:
-  %first = load atomic i64, ptr @generation seq_cst, align 8
   br label %watch
 watch:
   %seen = phi i64 [ %first, %entry ], [ %new, %next ]
@@ -234,7 +234,7 @@ watch:
   br label %spinning
 spinning:
   %turn = phi i32 [ 0, %watch ], [ %turn1, %pause ]
-  %now = load atomic i64, ptr @generation acquire, align 8
+  %now = load atomic i64, ptr @wengert_team_generation acquire, align 8
   %changed = icmp ne i64 %now, %seen
   br i1 %changed, label %awake, label %still
 still:
@@ -249,7 +249,7 @@ bed:
   %b = atomicrmw add ptr @sleepers, i32 1 seq_cst
   br label %asleep
 asleep:
-  %g = load atomic i64, ptr @generation seq_cst, align 8
+  %g = load atomic i64, ptr @wengert_team_generation seq_cst, align 8
   %called = icmp ne i64 %g, %seen
   br i1 %called, label %up, label %sleep
 sleep:
@@ -260,7 +260,7 @@ up:
   %e = call i32 @pthread_mutex_unlock(ptr @mutex)
   br label %awake
 awake:
-  %new = load atomic i64, ptr @generation seq_cst, align 8
+  %new = load atomic i64, ptr @wengert_team_generation seq_cst, align 8
   %stop = load atomic i32, ptr @wengert_team_stop seq_cst, align 4
   %stopped = icmp ne i32 %stop, 0
   br i1 %stopped, label %done, label %enter
@@ -365,7 +365,9 @@ class _Team:
         self.wanted: int | None = None
         self.size = ctypes.c_int32.from_address(code.address("wengert_team_size"))
         self.stop = ctypes.c_int32.from_address(code.address("wengert_team_stop"))
-        self.worker = ctypes.CFUNCTYPE(None, ctypes.c_int64)(code.address("wengert_team_worker"))
+        self.generation = ctypes.c_int64.from_address(code.address("wengert_team_generation"))
+        worker_type = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
+        self.worker = worker_type(code.address("wengert_team_worker"))
         self.acquire = ctypes.CFUNCTYPE(ctypes.c_int32)(code.address("wengert_team_acquire"))
         self.release = ctypes.CFUNCTYPE(None)(code.address("wengert_team_release"))
         self.dismiss = ctypes.CFUNCTYPE(None)(code.address("wengert_team_dismiss"))
@@ -393,11 +395,11 @@ class _Team:
 
     def start(self) -> None:
         """Start the workers. The native side calls this, holding the team."""
+        generation = self.generation.value
         try:
             for index in range(1, self.target_size()):
-                worker = threading.Thread(
-                    target=self.worker, args=(index,), name=f"wengert-{index}", daemon=True
-                )
+                worker = threading.Thread(target=self.worker, args=(index, generation), daemon=True)
+                worker.name = f"wengert-{index}"
                 worker.start()
                 self.workers.append(worker)
         except RuntimeError:
