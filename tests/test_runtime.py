@@ -505,7 +505,7 @@ def test_fork() -> None:
         "",
         "sys.exit(3)",
         "import atexit; atexit.register(lambda: p.sum(1000)); sys.exit(3)",
-        "threading.Thread(target=lambda: [p.sum(9**6) for _ in range(9**9)], daemon=True).start(); sys.exit(3)",
+        "threading.Thread(target=lambda: [p.sum(9**6) for _ in range(9**9)], daemon=1).start(); sys.exit(3)",
         "sys.modules['keep'] = [buffers.allocate(100) for _ in range(3)]; sys.exit(3)",
         "class C:\n    def __del__(self): p.sum(1000)\nc = C(); c.self = c; sys.exit(3)",
     ],
@@ -581,7 +581,7 @@ def test_sizes_of_bins_agree_with_the_native_rule() -> None:
     buffers.clear_pool()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.complex128, np.bool_, ml_dtypes.bfloat16, ml_dtypes.float8_e5m2])
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128, bool, ml_dtypes.bfloat16, ml_dtypes.int4])
 def test_views_show_the_memory(dtype: type) -> None:
     buffer = buffers.allocate(4096)
     view = buffer.view((3, 4), dtype, offset=64)
@@ -613,8 +613,12 @@ def test_memory_comes_back_when_the_last_reference_dies() -> None:
 
 def test_bad_sizes_are_refused() -> None:
     cases: tuple[tuple[object, type[Exception]], ...] = (
-        (-1, ValueError), ("1", TypeError), (1.5, TypeError), (1 << 60, MemoryError), (1 << 90, OverflowError),
-    )  # fmt: skip
+        (-1, ValueError),
+        ("1", TypeError),
+        (1.5, TypeError),
+        (1 << 60, MemoryError),
+        (1 << 90, OverflowError),
+    )
     for bad, error in cases:
         with pytest.raises(error):
             buffers.allocate(bad)  # type: ignore[arg-type]
