@@ -1,8 +1,4 @@
-"""Calls of compiled programs: from arrays to addresses, from results to arrays.
-
-`fast_call` is the path of a jitted function that has been called with arguments of these types before: look up the
-program, allocate the results, run.
-"""
+"""Calls of compiled programs: from arrays to addresses, from results to arrays."""
 
 from __future__ import annotations
 
@@ -21,10 +17,9 @@ from wengert.compiler.pipeline import Compilation, compile_jaxpr, total_work
 from wengert.core import trace as core_trace
 from wengert.core.array import Array, from_numpy
 from wengert.core.avals import ShapedArray
-from wengert.core.axes import named_axes
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
 from wengert.core.primitive import Primitive
-from wengert.core.trace import current_trace, eval_trace, get_aval
+from wengert.core.trace import get_aval
 from wengert.prims.call import jit_p
 from wengert.runtime import buffers, native
 from wengert.runtime import threads as _threads  # noqa: F401  (provides wengert_parallel)
@@ -91,6 +86,28 @@ class Executable:
                 arg = args[-1 - n]
                 outs.append(arg if arg.aval is aval else Array(aval, arg._np))
         return outs
+
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is one result, and nothing but arguments and results."""
+        return not self._arena and not self._host and self.compilation.outputs == [0]
+
+    def plain_call(self) -> Callable[[tuple[Array, ...]], Array]:
+        """The call of a plain program, with all that it needs at hand."""
+        allocate, run = self._allocate, self._run
+        nbytes = self._results[0][1]
+        aval = self._outputs[0][1]
+
+        def call(args: tuple[Array, ...]) -> Array:
+            owner = allocate(nbytes)
+            address = owner.address
+            status = run(*[a._address or a.address() for a in args], address, 0)
+            if status is not None:
+                raise RuntimeError(f"the program ended with status {status}")
+            return Array(aval, None, owner, address)
+
+        return call
 
 
 def _release(numbers: tuple[int, ...]) -> None:
@@ -177,43 +194,15 @@ core_trace.set_compiled_call(compiled_call)
 # ---------------------------------------------------------------------------------------- jitted functions
 
 
-class _Signature:
-    """How to call a jitted function for arguments of known types without tracing it."""
-
-    __slots__ = ("consts", "out_tree", "run", "single")
-
-    def __init__(self, entry: jit.Entry, run: Executable):
-        self.run = run
-        self.consts = entry.consts
-        self.out_tree = entry.out_tree
-        self.single = tree.structure(0) == entry.out_tree
-
-
-def fast_call(fn: jit.JitFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a jitted function: from the cache of its signatures if all arguments are Arrays, else the long way."""
-    if not kwargs and current_trace() is eval_trace:
-        for a in args:
-            if type(a) is not Array:
-                break
-        else:
-            key = (config.current(), *[a.aval for a in args])
-            signature = fn._signatures.get(key)
-            if signature is not None:
-                outs = signature.run([*signature.consts, *args] if signature.consts else args)
-                return outs[0] if signature.single else tree.unflatten(signature.out_tree, outs)
-            if not fn.has_options and not named_axes():
-                return _first_call(fn, args, key)
-    return fn.call(args, kwargs)
+def make_call(entry: jit.Entry) -> Callable[[tuple[Array, ...]], Any]:
+    """How to call a jitted function, given the tuple of its arguments, without looking at them again."""
+    run = executable(entry.jaxpr)
+    consts, out_tree = tuple(entry.consts), entry.out_tree
+    if out_tree == tree.structure(0):
+        if not consts and run.is_plain:
+            return run.plain_call()
+        return lambda args: run((*consts, *args))[0]
+    return lambda args: tree.unflatten(out_tree, run((*consts, *args)))
 
 
-def _first_call(fn: jit.JitFunction, args: tuple[Array, ...], key: Any) -> Any:
-    if config.current().disable_jit:
-        return fn.call(args, {})
-    entry, _ = fn.prepare(args, {})
-    if all(type(c) is Array for c in entry.consts):
-        fn._signatures[key] = _Signature(entry, executable(entry.jaxpr))
-        return fast_call(fn, args, {})
-    return fn.call(args, {})
-
-
-jit.set_fast_path(fast_call)
+jit.set_call_maker(make_call)

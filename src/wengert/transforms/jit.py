@@ -14,7 +14,8 @@ from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.source import api_boundary, filter_traceback
 from wengert.core.staging import eval_jaxpr, hoist_consts, stage
-from wengert.core.trace import Tracer, get_aval
+from wengert.core.array import Array
+from wengert.core.trace import Tracer, current_trace, eval_trace, get_aval
 from wengert.prims.call import jit_p
 from wengert.transforms.api_util import (
     FlatFun,
@@ -49,18 +50,35 @@ class Entry:
         self.params = {**params, "jaxpr": jaxpr}
 
 
-# function -> options -> types of the arguments -> Entry: jit(f)(x), said twice, traces once
-_entries: weakref.WeakKeyDictionary[Any, dict[Any, dict[Any, Entry]]] = weakref.WeakKeyDictionary()
+class _Cache:
+    """What is known of a function that was jitted with certain options."""
+
+    __slots__ = ("calls", "entries")
+
+    def __init__(self) -> None:
+        self.entries: dict[Any, Entry] = {}  # by the types of all arguments and the values of static ones
+        self.calls: dict[Any, Callable[[tuple[Any, ...]], Any]] = {}  # see JitFunction._calls
+
+    def clear(self) -> None:
+        self.entries.clear()
+        self.calls.clear()
 
 
-def _entries_of(fun: Any, options: Any) -> dict[Any, Entry]:
+# function -> options -> what is known: jit(f)(x), said twice, traces once
+_caches: weakref.WeakKeyDictionary[Any, dict[Any, _Cache]] = weakref.WeakKeyDictionary()
+
+
+def _cache_of(fun: Any, options: Any) -> _Cache:
     try:
-        by_options = _entries.get(fun)
+        by_options = _caches.get(fun)
         if by_options is None:
-            by_options = _entries[fun] = {}
+            by_options = _caches[fun] = {}
     except TypeError:  # not hashable, or no weak references to it
-        return {}
-    return by_options.setdefault(options, {})
+        return _Cache()
+    found = by_options.get(options)
+    if found is None:
+        found = by_options[options] = _Cache()
+    return found
 
 
 class JitFunction:
@@ -69,22 +87,21 @@ class JitFunction:
     __slots__ = (
         "__dict__",
         "__weakref__",
+        "_cache",
+        "_calls",
         "_donate_names",
         "_donate_nums",
-        "_entries",
-        "_fast",
         "_fun",
         "_inline",
         "_keep_unused",
-        "_signatures",
         "_static_names",
         "_static_nums",
         "has_options",
     )
 
-    # The dispatcher puts its fast path here: called as _fast(self, args, kwargs); it keeps what it needs to call
-    # again for arguments of known types in _signatures.
-    _fast: Callable[[JitFunction, tuple[Any, ...], dict[str, Any]], Any] | None
+    # How to call for arguments of types that have been met: (settings, number of arguments, their avals) -> the call.
+    # Only calls whose arguments are all Arrays are here.
+    _calls: dict[Any, Callable[[tuple[Any, ...]], Any]]
 
     def __init__(
         self,
@@ -99,18 +116,36 @@ class JitFunction:
         self._donate_nums, self._donate_names = donate
         self._keep_unused = keep_unused
         self._inline = inline
-        self._fast = _default_fast
-        self._signatures: dict[Any, Any] = {}
         self.has_options = bool(static[0] or static[1])
-        self._entries = _entries_of(fun, (static, donate, keep_unused, inline))
+        self._cache = _cache_of(fun, (static, donate, keep_unused, inline))
+        self._calls = self._cache.calls
         wraps(fun, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True
+        if not kwargs and current_trace() is eval_trace:
+            # the count tells a call with other arguments than Arrays from one with fewer
+            key = (config.current(), len(args), *[a.aval for a in args if type(a) is Array])
+            call = self._calls.get(key)
+            if call is not None:
+                return call(args)
+            if len(key) == len(args) + 2 and not self.has_options and _make_call is not None:
+                return self._first_call(args, key)
         try:
-            if self._fast is not None:
-                return self._fast(self, args, kwargs)
             return self.call(args, kwargs)
+        except Exception as error:
+            filter_traceback(error)
+            raise
+
+    def _first_call(self, args: tuple[Any, ...], key: Any) -> Any:
+        try:
+            if config.current().disable_jit:
+                return self.call(args, {})
+            entry, _ = self.prepare(args, {})
+            if not all(type(c) is Array for c in entry.consts):
+                return self.call(args, {})
+            assert _make_call is not None
+            self._calls[key] = call = _make_call(entry)
+            return call(args)
         except Exception as error:
             filter_traceback(error)
             raise
@@ -137,11 +172,11 @@ class JitFunction:
                 raise TypeError(self.bad_argument(dynamic, len(avals), x))
             avals.append(shaped(x))
         key = (in_tree, *avals, static, config.current().trace_key, named_axes())
-        entry = self._entries.get(key)
+        entry = self._cache.entries.get(key)
         if entry is None:
             entry = self.trace_entry(dynamic, static, avals, in_tree)
             if not any(isinstance(c, Tracer) for c in entry.consts):
-                self._entries[key] = entry
+                self._cache.entries[key] = entry
         return entry, flat
 
     def split_static(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
@@ -246,11 +281,10 @@ class JitFunction:
 
     def clear_cache(self) -> None:
         """Forget all that has been traced and compiled."""
-        self._entries.clear()
-        self._signatures.clear()
+        self._cache.clear()
 
     def _cache_size(self) -> int:
-        return len(self._entries)
+        return len(self._cache.entries)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -260,20 +294,21 @@ class JitFunction:
 
 
 _STATIC = object()
-_default_fast: Any = None
+_make_call: Callable[[Entry], Callable[[tuple[Any, ...]], Any]] | None = None
 
 
-def set_fast_path(fast: Callable[[JitFunction, tuple[Any, ...], dict[str, Any]], Any] | None) -> None:
-    """Say how jitted functions made from now on are called; the dispatcher does so."""
-    global _default_fast
-    _default_fast = fast
+def set_call_maker(make: Callable[[Entry], Callable[[tuple[Any, ...]], Any]]) -> None:
+    """Say how a traced function becomes a call of compiled code, for arguments that are Arrays; the dispatcher, a
+    layer above, does so."""
+    global _make_call
+    _make_call = make
 
 
 def clear_caches() -> None:
     """Forget all traced functions, and what was compiled from them."""
-    for by_options in list(_entries.values()):
-        for entries in by_options.values():
-            entries.clear()
+    for by_options in list(_caches.values()):
+        for cache in by_options.values():
+            cache.clear()
 
 
 def _both_ways(
