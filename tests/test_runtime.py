@@ -278,6 +278,26 @@ def test_loading_blas_leaves_scipy_whole() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_blas_obeys_the_number_of_threads() -> None:
+    body = """
+        import glob, scipy
+        found = glob.glob(os.path.dirname(scipy.__file__) + "/../scipy.libs/libscipy_openblas-*")
+        if not found:
+            print("1 2 1")  # another BLAS, which is left alone
+            sys.exit()
+        cpu.blas_symbol("sgemm")
+        count = ctypes.CDLL(found[0]).scipy_openblas_get_num_threads
+        numbers = [count()]
+        for n in (2, 1):
+            threads.cpu_limit = lambda: 2
+            threads.set_num_threads(n)
+            numbers.append(count())
+        print(*numbers)
+    """
+    result = run_script(body, WENGERT_NUM_THREADS="1")
+    assert result.stdout == "1 2 1\n", result.stderr
+
+
 def test_many_threads_load_at_once() -> None:
     results: list[int] = []
 

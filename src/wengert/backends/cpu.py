@@ -21,6 +21,7 @@ order:
 from __future__ import annotations
 
 import ctypes
+import glob
 import importlib.machinery
 import importlib.util
 import itertools
@@ -143,12 +144,34 @@ def _load_scipy_extension(name: str) -> Any:
 
 
 _capsules: dict[str, dict[str, Any]] = {}
+_blas_threads: int | None = None
 
 
 def _scipy_capsules(module: str) -> dict[str, Any]:
     if module not in _capsules:
         _capsules[module] = _load_scipy_extension(module).__pyx_capi__
+        if _blas_threads is not None:
+            set_blas_threads(_blas_threads)
     return _capsules[module]
+
+
+def set_blas_threads(n: int) -> None:
+    """Let BLAS and LAPACK use up to `n` threads, now or when they are first needed.
+
+    This works for OpenBLAS as SciPy's wheels bring it, on Linux and macOS. Others keep the number they have.
+    """
+    global _blas_threads
+    _blas_threads = n
+    if not _capsules:
+        return
+    scipy = importlib.util.find_spec("scipy")
+    for folder in (scipy.submodule_search_locations or ()) if scipy else ():
+        for pattern in ("../scipy.libs/*openblas*", ".dylibs/*openblas*"):
+            for path in glob.glob(os.path.join(folder, pattern)):
+                library = ctypes.CDLL(path)
+                for name in ("scipy_openblas_set_num_threads", "openblas_set_num_threads"):
+                    if hasattr(library, name):
+                        getattr(library, name)(ctypes.c_int(n))
 
 
 def _capsule_address(capsule: Any) -> int:

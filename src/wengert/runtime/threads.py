@@ -449,7 +449,7 @@ def _after_fork() -> None:
 
 
 def set_num_threads(n: int | None) -> None:
-    """Let parallel loops use `n` threads from now on, the calling one included; None means the default.
+    """Let parallel loops and BLAS use `n` threads from now on, with the caller's; None means the default.
 
     No more are used than the process has CPUs. Waits for parallel loops that are running in other threads.
     Raises ValueError if n is less than 1, RuntimeError if a loop keeps the team for a minute.
@@ -461,6 +461,7 @@ def set_num_threads(n: int | None) -> None:
     if team.size.value != 0 and not team.disband(patience=60.0, size=0):
         team.wanted = before
         raise RuntimeError("a parallel loop has run for a minute: the number of threads stays as it was")
+    cpu.set_blas_threads(team.target_size())
 
 
 def num_threads() -> int:
@@ -474,3 +475,5 @@ def _address(name: str) -> int | None:
 
 
 cpu.add_provider("wengert_parallel", _address)
+if (_configured := config.current().num_threads) is not None:
+    cpu.set_blas_threads(min(_configured, cpu_limit()))
