@@ -8,7 +8,7 @@ from wengert.compiler.loops import OPS, is_native
 from wengert.core.jaxpr import Eqn, Jaxpr, Var
 
 # Costs of one element, in units of a vector addition: of a value in the caches, and of one in main memory.
-_STORE, _LOAD = 6.0, 1.5
+_STORE, _LOAD = 8.0, 1.5
 _FAR_STORE, _FAR_LOAD = 10.0, 4.0
 _FAR_BYTES = 2 << 20
 _MAX_USES = 24  # of one value at different indices
