@@ -81,9 +81,9 @@ def wrap(value: Any, aval: ShapedArray) -> Array:
     """An Array of a NumPy result that nobody else will write to."""
     if type(value) is not np.ndarray:
         value = np.asarray(value)
-    if value.dtype != aval.dtype or value.shape != aval.shape:
+    if value.shape != aval.shape or (value.dtype is not aval.dtype and value.dtype != aval.dtype):
         value = value.astype(aval.dtype, copy=False).reshape(aval.shape)
-    value.flags.writeable = False
+    value.setflags(write=False)
     return Array(aval, value)
 
 

@@ -153,19 +153,30 @@ class EvalTrace(Trace):
         self.parent = None
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        avals: list[ShapedArray] = []
+        values: list[Any] = []
         for a in args:
-            if isinstance(a, Tracer):
+            if type(a) is _array.Array:
+                avals.append(a.aval)
+                values.append(a._np if a._ndarray is None else a._ndarray)
+            elif isinstance(a, Tracer):
                 raise UnexpectedTracerError(_escaped(a, prim))
-        if prim.compiled and not config.current().disable_jit:
+            else:
+                avals.append(get_aval(a))
+                values.append(a)
+        settings = config.current()
+        if prim.compiled and not settings.disable_jit:
             return _compiled_call(prim, args, params)
-        avals = _eager_avals(prim, args, params)
-        values = [a._np if type(a) is _array.Array else a for a in args]
-        with _quiet():
+        out_avals = _eager_avals(prim, avals, params)
+        token = _enter_quiet(_QUIET)
+        try:
             out = prim.impl(np, *values, **params)
+        finally:
+            _leave_quiet(token)
         if prim.multiple_results:
-            return [_array.wrap(o, aval) for o, aval in zip(out, avals, strict=True)]
-        result = _array.wrap(out, avals)
-        if config.current().debug_nans:
+            return [_array.wrap(o, aval) for o, aval in zip(out, out_avals, strict=True)]
+        result = _array.wrap(out, out_avals)
+        if settings.debug_nans:
             _array.check_nans(result, prim.name)
         return result
 
@@ -178,18 +189,30 @@ class EvalTrace(Trace):
         return fun(*args)
 
 
-_quiet_state = np.errstate(all="ignore")
+# No warnings of floating point errors from `impl`: as np.errstate(all="ignore"), which takes longer than many an
+# operation. NumPy keeps the setting in a context variable of its own.
+try:
+    from numpy._core import _ufunc_config
+    from numpy._core.umath import _make_extobj
 
+    _QUIET: Any = _make_extobj(all="ignore")
+    _enter_quiet: Callable[[Any], Any] = _ufunc_config._extobj_contextvar.set
+    _leave_quiet: Callable[[Any], Any] = _ufunc_config._extobj_contextvar.reset
+except (ImportError, AttributeError):  # another release of NumPy
+    _QUIET = {"all": "ignore"}
 
-def _quiet() -> Any:
-    return np.errstate(all="ignore")
+    def _enter_quiet(setting: Any) -> Any:
+        return np.seterr(**setting)
+
+    def _leave_quiet(token: Any) -> Any:
+        np.seterr(**token)
 
 
 _aval_memo: dict[Any, Any] = {}
 
 
-def _eager_avals(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-    avals = [a.aval if type(a) is _array.Array else get_aval(a) for a in args]
+def _eager_avals(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]) -> Any:
+    """The avals of the results; remembered, since abstract evaluation takes longer than many an operation."""
     key = (prim, *avals, *params.items()) if params else (prim, *avals)
     try:
         found = _aval_memo.get(key)
@@ -244,7 +267,7 @@ class using_trace:  # noqa: N801
         _current.reset(self.token)
 
 
-_scalar_avals: dict[type, tuple[Any, bool]] = {bool: (np.dtype(bool), False)}
+_number_avals: dict[tuple[type, bool], ShapedArray] = {}
 
 
 def get_aval(x: Any) -> ShapedArray:
@@ -254,6 +277,13 @@ def get_aval(x: Any) -> ShapedArray:
     """
     if isinstance(x, _array.ArrayBase):
         return x.aval
+    key = (type(x), config.current().enable_x64)
+    found = _number_avals.get(key)
+    if found is not None:
+        return found
+    if type(x) in (bool, int, float, complex):
+        _number_avals[key] = aval = ShapedArray((), dtypes.dtype(x), dtypes.is_weakly_typed(x))
+        return aval
     if isinstance(x, bool | int | float | complex) and not isinstance(x, np.generic):
         return ShapedArray((), dtypes.dtype(x), dtypes.is_weakly_typed(x))
     if isinstance(x, np.ndarray | np.generic):
