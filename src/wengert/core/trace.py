@@ -35,6 +35,8 @@ class Trace:
 
     __slots__ = ("parent",)
     parent: Trace | None
+    # whether what is linear is recorded here to be transposed later
+    records_tangents = False
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Apply `prim`; returns one value, or a list if it has multiple results."""

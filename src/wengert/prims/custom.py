@@ -10,7 +10,7 @@ from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.primitive import Primitive
 from wengert.core.reference import run_jaxpr
-from wengert.core.trace import get_aval
+from wengert.core.trace import Trace, current_trace, get_aval
 from wengert.core.zeros import Zero, instantiate, is_undefined
 from wengert.transforms.batch import (
     BatchAxis,
@@ -20,6 +20,12 @@ from wengert.transforms.batch import (
     batched_fwd,
     batched_jvp,
     to_front,
+)
+
+
+_FORWARD_ONLY = (
+    "can't apply forward-mode differentiation (jvp) to a custom_vjp function. Use reverse mode (grad, vjp, jacrev), "
+    "or give the function a custom_jvp rule, which serves both."
 )
 
 
@@ -118,6 +124,11 @@ def custom_vjp_tangents(
     fwd: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
     """The results of a function with a custom vjp rule, and tangents that can only be transposed."""
+    trace: Trace | None = current_trace()
+    while trace is not None and not trace.records_tangents:
+        trace = trace.parent
+    if trace is None:
+        raise TypeError(_FORWARD_ONLY)
     outs, residuals, bwd = fwd(primals, [type(t) is not Zero for t in tangents])
     avals = tuple(get_aval(o).to_tangent_aval() for o in outs)
     given = [instantiate(t) for t in tangents]
@@ -160,12 +171,6 @@ custom_vjp_call_p = Primitive(
 
 
 # ------------------------------------------------------------------------------------------------- custom_lin
-
-_FORWARD_ONLY = (
-    "can't apply forward-mode differentiation (jvp) to a custom_vjp function. Use reverse mode (grad, vjp, jacrev), "
-    "or give the function a custom_jvp rule, which serves both."
-)
-
 
 def _lin_avals(*avals: ShapedArray, out_avals: tuple[ShapedArray, ...], **params: Any) -> list[ShapedArray]:
     return list(out_avals)

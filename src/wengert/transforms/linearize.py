@@ -45,6 +45,7 @@ class PartialTrace(Trace):
     """Records what touches a tangent in the tangent program, and leaves the rest to the parent."""
 
     __slots__ = ("tangents",)
+    records_tangents = True
 
     def __init__(self, parent: Trace, tangents: StagingTrace):
         self.parent: Trace = parent
