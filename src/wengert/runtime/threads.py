@@ -26,7 +26,6 @@ import atexit
 import ctypes
 import math
 import os
-import platform
 import threading
 import time
 from typing import Final
@@ -333,7 +332,7 @@ done:
 
 
 def _team_ir() -> str:
-    if platform.machine().lower() in ("x86_64", "amd64", "i686"):
+    if os.uname().machine.lower() in ("x86_64", "amd64", "i686"):
         declaration, pause = "declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"
     else:
         declaration, pause = "declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"
