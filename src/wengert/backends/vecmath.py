@@ -13,24 +13,37 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wengert.backends.irbuilder import Builder, Value
+from wengert.backends.vecmath_arc import acos, asin, atan, atan2
+from wengert.backends.vecmath_erf import erf, erf_inv, erfc
 from wengert.backends.vecmath_exp import cosh, exp, exp2, expm1, logistic, sinh, tanh
+from wengert.backends.vecmath_gamma import digamma, lgamma
 from wengert.backends.vecmath_log import acosh, asinh, atanh, log, log1p, log2, log10
+from wengert.backends.vecmath_misc import cbrt, fmod, nextafter
 from wengert.backends.vecmath_pow import integer_pow, pow
-from wengert.backends.vecmath_trig import cos, sin
+from wengert.backends.vecmath_trig import cos, sin, tan
 
 __all__ = ["BINARY", "UNARY", "emit", "integer_pow"]
 
 UNARY: dict[str, Callable[[Builder, Value], Value]] = {
+    "acos": acos,
     "acosh": acosh,
+    "asin": asin,
     "asinh": asinh,
+    "atan": atan,
     "atanh": atanh,
+    "cbrt": cbrt,
     "ceil": Builder.ceil,
     "cos": cos,
     "cosh": cosh,
+    "digamma": digamma,
+    "erf": erf,
+    "erf_inv": erf_inv,
+    "erfc": erfc,
     "exp": exp,
     "exp2": exp2,
     "expm1": expm1,
     "floor": Builder.floor,
+    "lgamma": lgamma,
     "log": log,
     "log10": log10,
     "log1p": log1p,
@@ -42,10 +55,14 @@ UNARY: dict[str, Callable[[Builder, Value], Value]] = {
     "sin": sin,
     "sinh": sinh,
     "sqrt": Builder.sqrt,
+    "tan": tan,
     "tanh": tanh,
     "trunc": Builder.trunc_f,
 }
 BINARY: dict[str, Callable[[Builder, Value, Value], Value]] = {
+    "atan2": atan2,
+    "fmod": fmod,
+    "nextafter": nextafter,
     "pow": pow,
 }
 

@@ -74,6 +74,13 @@ def _horner(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     return total
 
 
+def poly_pair(b: Builder, x: Value, coefficients: Sequence[float]) -> tuple[Value, Value]:
+    """The same as a sum of two floats, which holds what the last step rounds off."""
+    q = poly(b, x, coefficients[1:])
+    total = b.fma(q, x, coefficients[0])
+    return total, b.fma(q, x, b.fsub(coefficients[0], total))
+
+
 def odd_poly(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     """x + x**3 p(x**2); zeros keep their sign."""
     z = b.fmul(x, x)

@@ -182,14 +182,26 @@ def exp_of_sum(b: Builder, x: Value, low: Value) -> Value:
     return _scaled(b, p, i, x, limits, fmt)
 
 
-def exp_of_nonpositive(b: Builder, x: Value) -> Value:
-    """exp(x) for x <= 0, where no result overflows."""
+def exp2_moderate(b: Builder, x: Value) -> Value:
+    """2**x where neither it nor its inverse leaves the range of normal numbers."""
+    k, i = nearest_integer(b, x, 1.0)
+    r = b.fsub(x, k)
+    return b.fmul(b.fma(poly(b, r, _EXP2[x.type.kind]), r, 1.0), power_of_two(b, i, format_of(x)))
+
+
+def exp_of_nonpositive(b: Builder, x: Value, low: Value | None = None) -> Value:
+    """exp(x + low) for x <= 0, where no result overflows; `low` is below the rounding of x."""
     limits = _EXP_LIMITS[x.type.kind]
     x = at_least(b, x, limits[2])
     i, r = _reduce(b, x)
     # 1 + r is taken as a sum of two floats: functions built on this one have errors of their own.
+    part = r
+    if low is not None:
+        r = b.fadd(part, low)
     one_r = b.fadd(r, 1.0)
     lost = b.fadd(b.fsub(1.0, one_r), r)
+    if low is not None:
+        lost = b.fadd(lost, b.fadd(b.fsub(part, r), low))
     p = b.fadd(one_r, b.fma(poly(b, r, _EXP[x.type.kind]), b.fmul(r, r), lost))
     small = b.fcmp("olt", x, limits[1])
     y = b.fmul(p, power_of_two(b, b.select(small, b.add(i, 64), i), format_of(x)))
@@ -231,7 +243,10 @@ def tanh(b: Builder, x: Value) -> Value:
 def logistic(b: Builder, x: Value) -> Value:
     """1 / (1 + exp(-x))."""
     z = exp_of_nonpositive(b, b.fneg(b.fabs(x)))
-    return b.fdiv(b.select(b.fcmp("olt", x, 0.0), z, 1.0), b.fadd(z, 1.0))
+    total = b.fadd(z, 1.0)
+    y = b.fdiv(b.select(b.fcmp("olt", x, 0.0), z, 1.0), total)
+    # What the sum was rounded up by matters where z is small, and there total is about 1.
+    return b.fma(y, b.fsub(b.fsub(total, 1.0), z), y)
 
 
 def _quarter_exp(b: Builder, x: Value) -> tuple[Value, Value]:

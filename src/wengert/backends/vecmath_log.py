@@ -87,6 +87,12 @@ def log(b: Builder, x: Value) -> Value:
     return _with_limits(b, x, _log_sum(b, k, f))
 
 
+def log_of_normal(b: Builder, x: Value) -> Value:
+    """The natural logarithm of a positive normal number; of any other, some number."""
+    k, f, _ = split_exponent(b, x, denormals=False)
+    return _log_sum(b, k, f)
+
+
 def _log_sum(b: Builder, k: Value, f: Value) -> Value:
     """k ln 2 + log(1 + f)."""
     high, low = _LN2[f.type.kind]
@@ -137,9 +143,11 @@ def log1p(b: Builder, x: Value) -> Value:
 
 def atanh(b: Builder, x: Value) -> Value:
     """The inverse hyperbolic tangent, log1p(2 a / (1 - a)) / 2 with a = |x|."""
+    if x.type.kind == "f32":
+        return b.fptrunc(atanh(b, in_double(b, x)), "f32")
     a = b.fabs(x)
     y = b.fmul(log1p(b, b.fdiv(b.fadd(a, a), b.fsub(1.0, a))), 0.5)
-    y = b.select(b.fcmp("olt", a, 2.0 ** -(format_of(x).mantissa // 2 + 2)), a, y)
+    y = b.select(b.fcmp("olt", a, 2.0**-28), a, y)
     return b.copysign(b.select(b.fcmp("ugt", a, 1.0), NAN, y), x)
 
 
