@@ -11,7 +11,8 @@ named_axes = _env.get
 
 
 def axis_size(name: Any) -> int:
-    """The size of a named axis; the product, for a tuple of names. NameError if there is none of that name."""
+    """The size of a named axis; the product, for a tuple of names. NameError if there is none of that
+    name."""
     if isinstance(name, tuple):
         sizes = [axis_size(n) for n in name]
         product = 1
@@ -27,7 +28,7 @@ def axis_size(name: Any) -> int:
     )
 
 
-class naming_axes:  # noqa: N801
+class naming_axes:
     """Context manager that binds names of axes."""
 
     __slots__ = ("axes", "token")

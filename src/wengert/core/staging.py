@@ -79,8 +79,9 @@ class StagingTrace(Trace):
             return Literal(x if aval.weak_type else np.asarray(x, aval.dtype)[()], aval)
         if isinstance(x, StagedTracer) and isinstance(x.trace, StagingTrace) and x.trace.finished:
             raise UnexpectedTracerError(
-                f"{self.name or 'a traced function'} uses {x.describe()}, after the tracing of "
-                f"{x.trace.name or 'the function it belongs to'} has ended. Return the value instead of keeping it."
+                f"{self.name or 'a traced function'} uses {x.describe()}, after the tracing of"
+                f" {x.trace.name or 'the function it belongs to'} has ended. Return the value instead of"
+                " keeping it."
             )
         var = self.const_ids.get(id(x))
         if var is None:
@@ -184,7 +185,7 @@ def eval_eqn(eqn: Eqn, env: dict[Var, Any]) -> None:
 _line: ContextVar[_source.SourceLine | None] = ContextVar("wengert_line", default=None)
 
 
-class tracing_line:  # noqa: N801
+class tracing_line:
     """Context manager: equations recorded inside come from this line of the user's, be it not None."""
 
     __slots__ = ("line", "token")

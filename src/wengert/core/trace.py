@@ -1,7 +1,7 @@
 """Tracing: the current trace, what a tracer is, and the eager trace.
 
-`Primitive.bind` hands its arguments to the current trace. A trace of a transformation knows its parent, treats
-tracers that aren't its own as constants, and does its work with the parent as the current trace.
+`Primitive.bind` hands its arguments to the current trace. A trace of a transformation knows its parent,
+treats tracers that aren't its own as constants, and does its work with the parent as the current trace.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wengert import config
-from wengert.core import array as _array
-from wengert.core import dtypes
-from wengert.core import source as _source
+from wengert.core import array as _array, dtypes, source as _source
 from wengert.core.avals import ShapedArray
 from wengert.errors import (
     ConcretizationTypeError,
@@ -80,11 +78,11 @@ class Tracer(_array.ArrayBase):
         if value is not None:
             return bool(value)
         raise TracerBoolConversionError(
-            f"Attempted boolean conversion of {_traced(self)}.\n"
-            f"Python's if, while, and, or, not and assert need the truth of {self.describe()}; it is known only "
-            "when the traced function runs. Compute both outcomes and choose with jnp.where(condition, x, y); run "
-            "one of two functions with lax.cond, or a loop with lax.while_loop; combine conditions with & | ~; or "
-            f"make the argument static (static_argnums or static_argnames of jit).{_line()}"
+            f"Attempted boolean conversion of {_traced(self)}.\nPython's if, while, and, or, not and assert"
+            f" need the truth of {self.describe()}; it is known only when the traced function runs. Compute"
+            " both outcomes and choose with jnp.where(condition, x, y); run one of two functions with"
+            " lax.cond, or a loop with lax.while_loop; combine conditions with & | ~; or make the argument"
+            f" static (static_argnums or static_argnames of jit).{_line()}"
         )
 
     def __index__(self) -> int:
@@ -92,10 +90,10 @@ class Tracer(_array.ArrayBase):
         if value is not None:
             return operator.index(value)
         raise TracerIntegerConversionError(
-            f"The __index__() method was called on {_traced(self)}.\n"
-            f"Python needs a number that is known now (as an index of a list, an argument of range, a size), but this "
-            f"is {self.describe()}. Index an array in place of a list (jnp.array(values)[i]); loop with lax.fori_loop; "
-            f"or make the argument static (static_argnums or static_argnames of jit).{_line()}"
+            f"The __index__() method was called on {_traced(self)}.\nPython needs a number that is known now"
+            f" (as an index of a list, an argument of range, a size), but this is {self.describe()}. Index an"
+            " array in place of a list (jnp.array(values)[i]); loop with lax.fori_loop; or make the argument"
+            f" static (static_argnums or static_argnames of jit).{_line()}"
         )
 
     def __int__(self) -> int:
@@ -112,16 +110,16 @@ class Tracer(_array.ArrayBase):
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise TracerArrayConversionError(
-            f"The numpy.ndarray conversion method __array__() was called on {_traced(self)}.\n"
-            f"A NumPy function was given {self.describe()}, which holds no numbers yet. Call the function of the "
-            "same name in wengert.numpy; if there is none, run NumPy's with wengert.pure_callback; or make the "
-            f"argument static (static_argnums or static_argnames of jit).{_line()}"
+            f"The numpy.ndarray conversion method __array__() was called on {_traced(self)}.\nA NumPy"
+            f" function was given {self.describe()}, which holds no numbers yet. Call the function of the"
+            " same name in wengert.numpy; if there is none, run NumPy's with wengert.pure_callback; or make"
+            f" the argument static (static_argnums or static_argnames of jit).{_line()}"
         )
 
     def __hash__(self) -> int:
         raise TypeError(
-            f"unhashable type: {self.describe()} has no value yet, so it can't be a key of a dict, a member of a "
-            "set, or a static argument of jit"
+            f"unhashable type: {self.describe()} has no value yet, so it can't be a key of a dict, a member"
+            " of a set, or a static argument of jit"
         )
 
 
@@ -139,10 +137,10 @@ def _line() -> str:
 
 def _no_number(x: Tracer, function: str) -> str:
     return (
-        f"Abstract tracer value encountered where concrete value is expected: {_traced(x)}\n"
-        f"The problem arose with the `{function}` function, which needs a number that is known now, but got "
-        f"{x.describe()}. To convert the dtype, use x.astype({function}) or jnp.array(x, {function}); to have a Python "
-        f"number, make the argument static (static_argnums or static_argnames of jit).{_line()}"
+        f"Abstract tracer value encountered where concrete value is expected: {_traced(x)}\nThe problem arose"
+        f" with the `{function}` function, which needs a number that is known now, but got {x.describe()}. To"
+        f" convert the dtype, use x.astype({function}) or jnp.array(x, {function}); to have a Python number,"
+        f" make the argument static (static_argnums or static_argnames of jit).{_line()}"
     )
 
 
@@ -191,8 +189,8 @@ class EvalTrace(Trace):
         return fun(*args)
 
 
-# No warnings of floating point errors from `impl`: as np.errstate(all="ignore"), which takes longer than many an
-# operation. NumPy keeps the setting in a context variable of its own.
+# No warnings of floating point errors from `impl`: as np.errstate(all="ignore"), which takes longer than
+# many an # operation. NumPy keeps the setting in a context variable of its own.
 try:
     from numpy._core import _ufunc_config
     from numpy._core.umath import _make_extobj
@@ -230,9 +228,10 @@ def _eager_avals(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str
 
 def _escaped(tracer: Tracer, prim: Primitive) -> str:
     return (
-        f"{prim.name} got {tracer.describe()} outside of the function in which it was traced. A value that is "
-        "computed inside of a transformed function (jit, grad, vmap, scan, ...) was kept, in a global, an "
-        "attribute or a closure, and used after the function had returned. Return it from the function instead."
+        f"{prim.name} got {tracer.describe()} outside of the function in which it was traced. A value that is"
+        " computed inside of a transformed function (jit, grad, vmap, scan, ...) was kept, in a global, an"
+        " attribute or a closure, and used after the function had returned. Return it from the function"
+        " instead."
     )
 
 
@@ -254,7 +253,7 @@ _current: ContextVar[Trace] = ContextVar("wengert_trace", default=eval_trace)
 current_trace = _current.get
 
 
-class using_trace:  # noqa: N801
+class using_trace:
     """Context manager that makes a trace the current one."""
 
     __slots__ = ("token", "trace")
@@ -292,4 +291,6 @@ def get_aval(x: Any) -> ShapedArray:
         return ShapedArray(x.shape, dtypes.canonicalize_dtype(x.dtype), False)
     if hasattr(x, "__jax_array__"):
         return get_aval(x.__jax_array__())
-    raise TypeError(f"{x!r} of type {type(x).__name__} is not a valid array type: expected an array or a number")
+    raise TypeError(
+        f"{x!r} of type {type(x).__name__} is not a valid array type: expected an array or a number"
+    )

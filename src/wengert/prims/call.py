@@ -135,8 +135,8 @@ jit_p = Primitive(
 class _Recomputing:
     """A body, linearized so that residuals are computed again.
 
-    `primal` returns the results, then the values that the policy saves. `tangent` takes the arguments numbered
-    in `args`, the saved values, and the tangents that aren't zero.
+    `primal` returns the results, then the values that the policy saves. `tangent` takes the arguments
+    numbered in `args`, the saved values, and the tangents that aren't zero.
     """
 
     __slots__ = ("args", "num_outs", "out_nonzeros", "primal", "tangent")

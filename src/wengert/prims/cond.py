@@ -29,7 +29,9 @@ from wengert.transforms.transpose import backward_pass
 Branches = tuple[ClosedJaxpr, ...]
 
 
-def _cond_avals(index: ShapedArray, *avals: ShapedArray, branches: Branches, **params: Any) -> list[ShapedArray]:
+def _cond_avals(
+    index: ShapedArray, *avals: ShapedArray, branches: Branches, **params: Any
+) -> list[ShapedArray]:
     if index.shape != () or index.dtype != np.int32:
         raise TypeError(f"cond takes an int32 scalar as index, got {index.str_short()}")
     first = branches[0]
@@ -51,7 +53,7 @@ def _union(masks: Sequence[Sequence[bool]]) -> tuple[bool, ...]:
     return tuple(any(m) for m in zip(*masks, strict=True))
 
 
-# ---------------------------------------------------------------------------------------------------------- jvp
+# -------------------------------------------------------------------------------------------------------- jvp
 
 
 def _cond_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, branches: Branches, **params: Any) -> Any:
@@ -66,14 +68,14 @@ def _cond_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, branches: Bran
     return values, [t if nz else Zero.of(v) for v, t, nz in zip(values, found, out_nz)]
 
 
-# ----------------------------------------------------------------------------------------------------- linearize
+# -------------------------------------------------------------------------------------------------- linearize
 
 
 class _LinearBranches:
     """The branches, linearized.
 
-    `primals` return the results, then residuals in common slots. `tangents` take the operands in `operands`, the
-    results and slots in `results` (numbers of outputs of `primals`), then the tangents that aren't zero.
+    `primals` return the results, then residuals in common slots. `tangents` take the operands in `operands`,
+    the results and slots in `results` (numbers of outputs of `primals`), then the tangents that aren't zero.
     """
 
     __slots__ = ("operands", "out_nonzeros", "primals", "results", "tangents")
@@ -119,7 +121,8 @@ def _linear_branches(first: ClosedJaxpr, rest: Branches, nonzeros: tuple[bool, .
 
 
 def _share_slots(lins: Sequence[Linearized]) -> tuple[list[ShapedArray], list[list[int]]]:
-    """Types of slots for residuals that the branches share, and for each branch the slot of each new residual."""
+    """Types of slots for residuals that the branches share, and for each branch the slot of each new
+    residual."""
     slots: list[ShapedArray] = []
     places = []
     for lin in lins:
@@ -145,7 +148,10 @@ def _with_slots(lin: Linearized, slots: Sequence[ShapedArray], place: Sequence[i
         filled: list[Any] = [None] * len(slots)
         for k, value in zip(place, outs[lin.num_outs :], strict=True):
             filled[k] = value
-        return [*outs[: lin.num_outs], *(instantiate(Zero(a)) if x is None else x for x, a in zip(filled, slots))]
+        return [
+            *outs[: lin.num_outs],
+            *(instantiate(Zero(a)) if x is None else x for x, a in zip(filled, slots)),
+        ]
 
     return stage(run, lin.primal.in_avals, name=lin.primal.jaxpr.name)
 
@@ -179,7 +185,7 @@ def _tangent_program(first: ClosedJaxpr, rest: Branches, params: tuple[tuple[str
     return stage(run, [ShapedArray((), np.dtype(np.int32)), *first.in_avals])
 
 
-# ----------------------------------------------------------------------------------------------------- transpose
+# -------------------------------------------------------------------------------------------------- transpose
 
 
 @memoized
@@ -210,7 +216,9 @@ def _transposed_branch(
     return result, tuple(found_nz)
 
 
-def _cond_transpose(cts: Sequence[Any], index: Any, *args: Any, branches: Branches, **params: Any) -> list[Any]:
+def _cond_transpose(
+    cts: Sequence[Any], index: Any, *args: Any, branches: Branches, **params: Any
+) -> list[Any]:
     linear = tuple(is_undefined(a) for a in args)
     ct_nz = nonzero_mask(cts)
     kept = _union([_transposed_branch(b, linear, ct_nz, None)[1] for b in branches])
@@ -220,7 +228,7 @@ def _cond_transpose(cts: Sequence[Any], index: Any, *args: Any, branches: Branch
     return [None, *spread(spread(outs, kept), linear)]
 
 
-# --------------------------------------------------------------------------------------------------- batch and dce
+# ---------------------------------------------------------------------------------------------- batch and dce
 
 
 def _cond_batch(
@@ -243,7 +251,8 @@ def _cond_as_select(
     """The index differs from element to element: run all branches and choose."""
     if any(b.effects for b in branches):
         raise NotImplementedError(
-            "vmap of cond with a batched index runs all branches, but one has side effects (such as debug.print)"
+            "vmap of cond with a batched index runs all branches, but one has side effects (such as"
+            " debug.print)"
         )
     every = (True,) * len(branches[0].out_avals)
     results = []

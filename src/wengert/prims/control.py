@@ -48,7 +48,7 @@ _INT32 = np.dtype(np.int32)
 _each = builtins.map  # `map` is a function below
 
 
-# ------------------------------------------------------------------------------------------------ tracing bodies
+# --------------------------------------------------------------------------------------------- tracing bodies
 
 
 class Body:
@@ -68,7 +68,8 @@ _bodies: weakref.WeakKeyDictionary[Any, dict[Any, Body]] = weakref.WeakKeyDictio
 def trace_body(fun: Fun, in_tree: Any, avals: Sequence[ShapedArray], role: str, owner: Any = None) -> Body:
     """Trace a function of pytrees.
 
-    The result is remembered for `owner` (`fun`, if there is none) in this role, unless it depends on values of an
+    The result is remembered for `owner` (`fun`, if there is none) in this role, unless it depends on values
+    of an
     enclosing trace: a loop that is called again then needs no tracing.
     """
     key = (role, in_tree, *avals, config.current().trace_key, named_axes())
@@ -110,10 +111,10 @@ def _check_carry_structure(what: str, name: str, in_tree: Any, out_tree: Any) ->
     marks_in = tree.unflatten(in_tree, [0] * in_tree.num_leaves)
     marks_out = tree.unflatten(out_tree, [0] * out_tree.num_leaves)
     raise TypeError(
-        f"{what} function carry input and carry output must have the same pytree structure, but they differ:\n\n"
-        f"The input carry {name} has structure {in_tree}, the output carry {out_tree}; as a sketch, {marks_in!r:.200} "
-        f"and {marks_out!r:.200}.\n\n"
-        "Revise the function so that it returns a carry of the same structure as it takes."
+        f"{what} function carry input and carry output must have the same pytree structure, but they"
+        f" differ:\n\nThe input carry {name} has structure {in_tree}, the output carry {out_tree}; as a"
+        f" sketch, {marks_in!r:.200} and {marks_out!r:.200}.\n\nRevise the function so that it returns a"
+        " carry of the same structure as it takes."
     )
 
 
@@ -138,7 +139,8 @@ def _check_carry_types(
         )
         if a.shape == b.shape:
             lines.append(
-                f"Start with jnp.asarray(..., {b.dtype.name}) in its place, or return it as .astype({a.dtype.name})."
+                f"Start with jnp.asarray(..., {b.dtype.name}) in its place, or return it as"
+                f" .astype({a.dtype.name})."
             )
     if lines:
         raise TypeError(
@@ -158,14 +160,14 @@ def _promoted(values: list[Any], out_avals: Sequence[ShapedArray]) -> list[Any] 
     promoted = []
     for x, out in zip(values, out_avals, strict=True):
         aval = get_aval(x)
-        if aval.weak_type and aval.dtype != out.dtype and aval.shape == out.shape:
-            if dtypes.result_type(aval, out) == out.dtype:
-                x, changed = convert_with_weak_type(x, out.dtype, out.weak_type), True
+        weaker = aval.weak_type and aval.dtype != out.dtype and aval.shape == out.shape
+        if weaker and dtypes.result_type(aval, out) == out.dtype:
+            x, changed = convert_with_weak_type(x, out.dtype, out.weak_type), True
         promoted.append(x)
     return promoted if changed else None
 
 
-# ---------------------------------------------------------------------------------------------------------- scan
+# ------------------------------------------------------------------------------------------------------- scan
 
 
 def _scan_length(xs: Sequence[Any], length: Any) -> int:
@@ -193,7 +195,9 @@ def _scan_length(xs: Sequence[Any], length: Any) -> int:
         raise ValueError("scan got no values to scan over and `length` not provided.")
     if len(set(sizes)) > 1:
         raise ValueError(
-            "scan got values with different leading axis sizes: " + ", ".join(_each(str, dict.fromkeys(sizes))) + "."
+            "scan got values with different leading axis sizes: "
+            + ", ".join(_each(str, dict.fromkeys(sizes)))
+            + "."
         )
     return sizes[0]
 
@@ -214,7 +218,8 @@ def scan(
 ) -> tuple[Any, Any]:
     """Loop over the leading axis of arrays with a carry, and stack the outputs.
 
-    `carry, y = f(carry, x)` for one slice `x` of `xs` after the other; the body is traced once, whatever the length.
+    `carry, y = f(carry, x)` for one slice `x` of `xs` after the other; the body is traced once, whatever the
+    length.
 
     Args:
       f: from (carry, x) to a pair (carry, y). The carry keeps its structure, shapes and dtypes.
@@ -258,8 +263,8 @@ def _scan_output(f: Fun, body: Body) -> tuple[Any, Any]:
     if root is None or root[0] is not tuple or len(children) != 2:
         got = tree.unflatten(body.out_tree, [a.str_short() for a in body.jaxpr.out_avals])
         raise TypeError(
-            f"scan body output must be a pair, got {got}. {fun_name(f)} has to return (carry, y); y is None if there "
-            "is nothing to stack."
+            f"scan body output must be a pair, got {got}. {fun_name(f)} has to return (carry, y); y is None"
+            " if there is nothing to stack."
         )
     return children[0], children[1]
 
@@ -294,9 +299,7 @@ def _without_carry(closed: ClosedJaxpr, n_consts: int, same: tuple[bool, ...]) -
     consts, carry, xs = split(range(len(closed.in_avals)), n_consts, len(same))
     kept = [i for i, s in enumerate(same) if not s]
     ys = range(len(same), len(closed.out_avals))
-    return reordered(
-        closed, [*consts, *select(carry, same), *reject(carry, same), *xs], [*kept, *ys]
-    )
+    return reordered(closed, [*consts, *select(carry, same), *reject(carry, same), *xs], [*kept, *ys])
 
 
 def _scan_in_python(
@@ -304,7 +307,9 @@ def _scan_in_python(
 ) -> tuple[Any, Any]:
     """Under disable_jit the body runs as Python, once for each iteration."""
     if length == 0:
-        raise ValueError("zero-length scan is not supported in disable_jit() mode because the output type is unknown.")
+        raise ValueError(
+            "zero-length scan is not supported in disable_jit() mode because the output type is unknown."
+        )
     carry, found = init, []
     for i in reversed(range(length)) if reverse else range(length):
         x = tree.unflatten(xs_tree, [index_in_dim(x, i, keepdims=False) for x in xs])
@@ -315,7 +320,7 @@ def _scan_in_python(
     return tree.map(result, carry), tree.map(lambda *ys: stack([result(y) for y in ys]), *found)
 
 
-# --------------------------------------------------------------------------------------------------------- loops
+# ------------------------------------------------------------------------------------------------------ loops
 
 
 @api_boundary
@@ -330,8 +335,8 @@ def while_loop(cond_fun: Fun, body_fun: Fun, init_val: Any) -> Any:
       The first value for which `cond_fun` is False.
     Raises:
       TypeError: the value changes its type; `cond_fun` returns no boolean scalar.
-    Reverse-mode differentiation is not possible, as the number of iterations is not known; use `scan` or `fori_loop`
-    with Python ints.
+    Reverse-mode differentiation is not possible, as the number of iterations is not known; use `scan` or
+    `fori_loop` with Python ints.
     """
     check_callable(cond_fun, "while_loop")
     check_callable(body_fun, "while_loop")
@@ -346,7 +351,13 @@ def while_loop(cond_fun: Fun, body_fun: Fun, init_val: Any) -> Any:
 
 
 def _while(
-    cond_fun: Fun, body_fun: Fun, init: list[Any], carry_tree: Any, in_tree: Any, owner: Any = None, what: str = "while_loop"
+    cond_fun: Fun,
+    body_fun: Fun,
+    init: list[Any],
+    carry_tree: Any,
+    in_tree: Any,
+    owner: Any = None,
+    what: str = "while_loop",
 ) -> list[Any]:
     name = _first_name(body_fun if owner is None else owner, 0 if owner is None else 1, "val")
     while True:
@@ -379,17 +390,20 @@ def _check_condition(cond_fun: Fun, cond: Body) -> None:
     if aval.shape != () or aval.dtype != np.bool_:
         hint = "reduce it, e.g. with jnp.any or jnp.all" if aval.shape else "compare it, e.g. with x != 0"
         raise TypeError(
-            f"cond_fun must return a boolean scalar, but got output type(s) [{aval!r}] of {fun_name(cond_fun)}; {hint}."
+            f"cond_fun must return a boolean scalar, but got output type(s) [{aval!r}] of"
+            f" {fun_name(cond_fun)}; {hint}."
         )
 
 
 @api_boundary
-def fori_loop(lower: Any, upper: Any, body_fun: Fun, init_val: Any, *, unroll: int | bool | None = None) -> Any:
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Fun, init_val: Any, *, unroll: int | bool | None = None
+) -> Any:
     """`for i in range(lower, upper): val = body_fun(i, val)`.
 
     Args:
-      lower, upper: integers. If both are known while tracing, the loop is a `scan`, and can be differentiated in
-        reverse mode.
+      lower, upper: integers. If both are known while tracing, the loop is a `scan`, and can be
+        differentiated in reverse mode.
       body_fun: from (i, value) to the next value, of the same structure, shapes and dtypes.
       init_val: the first value, a pytree of arrays.
       unroll: how many iterations go into one turn of the loop; only for known bounds.
@@ -445,9 +459,12 @@ def _bounds_dtype(lower: Any, upper: Any) -> np.dtype[Any]:
         avals.append(aval)
     low, up = avals
     weak = [a.weak_type for a in avals]
-    if low.dtype != up.dtype and not (any(weak) and dtypes.issubdtype(low.dtype, np.integer) and dtypes.issubdtype(up.dtype, np.integer)):
+    if low.dtype != up.dtype and not (
+        any(weak) and dtypes.issubdtype(low.dtype, np.integer) and dtypes.issubdtype(up.dtype, np.integer)
+    ):
         raise TypeError(
-            f"lower and upper arguments to fori_loop must have equal types, got {low.dtype.name} and {up.dtype.name}"
+            f"lower and upper arguments to fori_loop must have equal types, got {low.dtype.name} and"
+            f" {up.dtype.name}"
         )
     dtype = up.dtype if weak[0] else low.dtype
     if not dtypes.issubdtype(dtype, np.integer):
@@ -484,12 +501,14 @@ def _fori_scan(
     return tree.unflatten(carry_tree, carry[1:])
 
 
-# ------------------------------------------------------------------------------------------------------ branches
+# --------------------------------------------------------------------------------------------------- branches
 
 
 def _branch_name(fun: Fun) -> str:
     code = getattr(fun, "__code__", None)
-    return f"{fun_name(fun)} at {code.co_filename}:{code.co_firstlineno}" if code is not None else fun_name(fun)
+    return (
+        f"{fun_name(fun)} at {code.co_filename}:{code.co_firstlineno}" if code is not None else fun_name(fun)
+    )
 
 
 def _check_branches(names: Sequence[str], funs: Sequence[Fun], bodies: Sequence[Body]) -> None:
@@ -503,10 +522,12 @@ def _check_branches(names: Sequence[str], funs: Sequence[Fun], bodies: Sequence[
                 f"{names[0]} returns {first.out_tree}, {name} returns {body.out_tree}.\n\n"
                 f"Revise {names[0]} and/or {name} so that they have the same pytree structure."
             )
-        paths = [p for p, _ in tree.leaves_with_path(tree.unflatten(first.out_tree, list(first.jaxpr.out_avals)))]
+        paths = [
+            p for p, _ in tree.leaves_with_path(tree.unflatten(first.out_tree, list(first.jaxpr.out_avals)))
+        ]
         wrong = [
-            f"The output of {names[0]}{_at(path)} has type {_long(a)} but the corresponding output of {name} has "
-            f"type {_long(b)}, so the {'shapes' if a.shape != b.shape else 'dtypes'} do not match."
+            f"The output of {names[0]}{_at(path)} has type {_long(a)} but the corresponding output of {name}"
+            f" has type {_long(b)}, so the {'shapes' if a.shape != b.shape else 'dtypes'} do not match."
             for path, a, b in zip(paths, first.jaxpr.out_avals, body.jaxpr.out_avals)
             if not same_type(a, b)
         ]
@@ -542,7 +563,9 @@ def _with_common_types(bodies: list[Body]) -> list[Body]:
     def converted(body: Body) -> Body:
         def run(*args: Any) -> list[Any]:
             outs = eval_jaxpr(body.jaxpr.jaxpr, body.jaxpr.consts, *args)
-            return [o if w is None else convert_with_weak_type(o, w.dtype, False) for o, w in zip(outs, wanted)]
+            return [
+                o if w is None else convert_with_weak_type(o, w.dtype, False) for o, w in zip(outs, wanted)
+            ]
 
         closed = stage(run, body.jaxpr.in_avals, body.jaxpr.jaxpr.name)
         return Body(closed, body.consts, body.out_tree)
@@ -595,21 +618,27 @@ def cond(*args: Any, operand: Any = _NO_OPERAND, linear: Any = None) -> Any:
       operands: arrays or pytrees.
       operand: one operand, in place of `operands`.
     Returns:
-      What the chosen function returns. Under `vmap` with a batched `pred` both run, and the results are selected.
+      What the chosen function returns. Under `vmap` with a batched `pred` both run, and the results are
+      selected.
     Raises:
       TypeError: `pred` is no scalar; the functions return different types.
     """
     if len(args) == 5 and callable(args[2]) and callable(args[4]) and not callable(args[1]):
         pred, true_operand, true_fun, false_operand, false_fun = args
         return _cond(
-            pred, lambda ops: true_fun(ops[0]), lambda ops: false_fun(ops[1]), ((true_operand, false_operand),)
+            pred,
+            lambda ops: true_fun(ops[0]),
+            lambda ops: false_fun(ops[1]),
+            ((true_operand, false_operand),),
         )
     if len(args) < 3:
         raise TypeError("cond takes at least three arguments: pred, true_fun, false_fun")
     pred, true_fun, false_fun, *operands = args
     if operand is not _NO_OPERAND:
         if operands:
-            raise TypeError("if 'operand' keyword is passed then no positional operands can be passed, got both")
+            raise TypeError(
+                "if 'operand' keyword is passed then no positional operands can be passed, got both"
+            )
         operands = [operand]
     return _cond(pred, true_fun, false_fun, tuple(operands))
 
@@ -636,8 +665,8 @@ def _scalar_pred(pred: Any) -> Any:
     aval = get_aval(pred)
     if aval.shape != ():
         raise TypeError(
-            f"Pred must be a scalar, got {_short(pred)} of shape {aval.shape}. To choose element by element use "
-            "jnp.where or lax.select; to branch on all of them at once use jnp.any or jnp.all."
+            f"Pred must be a scalar, got {_short(pred)} of shape {aval.shape}. To choose element by element"
+            " use jnp.where or lax.select; to branch on all of them at once use jnp.any or jnp.all."
         )
     pred = operand(pred)
     if aval.dtype == np.bool_:
@@ -664,7 +693,9 @@ def switch(index: Any, branches: Sequence[Fun], *operands: Any, operand: Any = _
         raise TypeError("lax.switch: branches argument should be a sequence of callables.")
     if operand is not _NO_OPERAND:
         if operands:
-            raise TypeError("if 'operand' keyword is passed then no positional operands can be passed, got both")
+            raise TypeError(
+                "if 'operand' keyword is passed then no positional operands can be passed, got both"
+            )
         operands = (operand,)
     check_arraylike(index, "switch", "the index")
     aval = get_aval(index)
@@ -690,7 +721,7 @@ def switch(index: Any, branches: Sequence[Fun], *operands: Any, operand: Any = _
     return _bind_cond(which, names, tuple(branches), operands)
 
 
-# ----------------------------------------------------------------------------------------------------------- map
+# -------------------------------------------------------------------------------------------------------- map
 
 
 @api_boundary
@@ -716,7 +747,8 @@ def map(f: Fun, xs: Any, *, batch_size: int | None = None) -> Any:
     parts = []
     if whole:
         chunks = [
-            reshape(slice_in_dim(x, 0, whole), (whole // batch_size, batch_size, *get_aval(x).shape[1:])) for x in leaves
+            reshape(slice_in_dim(x, 0, whole), (whole // batch_size, batch_size, *get_aval(x).shape[1:]))
+            for x in leaves
         ]
         out = scan(lambda _, x: (None, mapped(x)), None, tree.unflatten(treedef, chunks))[1]
         parts.append(tree.map(lambda y: reshape(y, (whole, *y.shape[2:])), out))

@@ -22,10 +22,9 @@ from wengert.transforms.batch import (
     to_front,
 )
 
-
 _FORWARD_ONLY = (
-    "can't apply forward-mode differentiation (jvp) to a custom_vjp function. Use reverse mode (grad, vjp, jacrev), "
-    "or give the function a custom_jvp rule, which serves both."
+    "can't apply forward-mode differentiation (jvp) to a custom_vjp function. Use reverse mode (grad, vjp,"
+    " jacrev), or give the function a custom_jvp rule, which serves both."
 )
 
 
@@ -40,15 +39,15 @@ def _call_impl(xp: Any, *args: Any, call_jaxpr: ClosedJaxpr, **params: Any) -> l
 def _no_consts_perturbed(what: str, name: str, tangents: Sequence[Any]) -> None:
     if not all(type(t) is Zero for t in tangents):
         raise TypeError(
-            f"Detected differentiation of {what} function {name} with respect to a closed-over value. The rule "
-            "gives derivatives for the arguments only: pass the value as an argument."
+            f"Detected differentiation of {what} function {name} with respect to a closed-over value. The"
+            " rule gives derivatives for the arguments only: pass the value as an argument."
         )
 
 
 def _custom_call_transpose(cts: Sequence[Any], *args: Any, name: str, **params: Any) -> Any:
     raise NotImplementedError(
-        f"the function {name}, which has a custom derivative rule, was applied to a tangent; it can't be transposed. "
-        "Rules must compute tangents with plain linear operations."
+        f"the function {name}, which has a custom derivative rule, was applied to a tangent; it can't be"
+        " transposed. Rules must compute tangents with plain linear operations."
     )
 
 
@@ -171,6 +170,7 @@ custom_vjp_call_p = Primitive(
 
 
 # ------------------------------------------------------------------------------------------------- custom_lin
+
 
 def _lin_avals(*avals: ShapedArray, out_avals: tuple[ShapedArray, ...], **params: Any) -> list[ShapedArray]:
     return list(out_avals)

@@ -1,7 +1,8 @@
 """scan: a loop of fixed length, with a carry, over the leading axis of its inputs, that stacks outputs.
 
-The body takes consts, carry and the slices xs, and returns the new carry and the slices ys. Its rules transform the
-body. Which values of the carry have tangents, batch axes and so on is found by iterating to a fixed point.
+The body takes consts, carry and the slices xs, and returns the new carry and the slices ys. Its rules
+transform the body. Which values of the carry have tangents, batch axes and so on is found by iterating to a
+fixed point.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ def _scan_avals(
     wanted = [*consts, *carry, *(stacked(x, length) for x in xs)]
     for got, want in zip(avals, wanted, strict=True):
         if not same_type(got, want):
-            raise TypeError(f"scan got an operand of type {got.str_short()}, but its body takes {want.str_short()}")
+            raise TypeError(
+                f"scan got an operand of type {got.str_short()}, but its body takes {want.str_short()}"
+            )
     out_carry, ys = split(jaxpr.out_avals, num_carry)
     for got, want in zip(out_carry, carry, strict=True):
         if not same_type(got, want):
-            raise TypeError(f"the body of scan returns a carry of type {got.str_short()}, but takes {want.str_short()}")
+            raise TypeError(
+                f"the body of scan returns a carry of type {got.str_short()}, but takes {want.str_short()}"
+            )
     return [*out_carry, *(stacked(y, length) for y in ys)]
 
 
@@ -73,13 +78,15 @@ def reordered(closed: ClosedJaxpr, ins: Sequence[int], outs: Sequence[int]) -> C
     return ClosedJaxpr(jaxpr.replace(invars=invars, outvars=outvars, arg_names=()), closed.consts)
 
 
-def body_params(params: dict[str, Any], jaxpr: ClosedJaxpr, num_consts: int, num_carry: int) -> dict[str, Any]:
+def body_params(
+    params: dict[str, Any], jaxpr: ClosedJaxpr, num_consts: int, num_carry: int
+) -> dict[str, Any]:
     """The parameters of a scan with another body."""
     linear = (False,) * len(jaxpr.in_avals)
     return {**params, "jaxpr": jaxpr, "num_consts": num_consts, "num_carry": num_carry, "linear": linear}
 
 
-# ---------------------------------------------------------------------------------------------------------- jvp
+# -------------------------------------------------------------------------------------------------------- jvp
 
 
 @memoized
@@ -123,7 +130,7 @@ def _scan_jvp(
         split(nonzeros, num_consts, num_carry),
     )
     groups = [[*p, *select(t, nz)] for p, t, nz in parts]
-    carry_out_nz, ys_nz = split(out_nz, num_carry)
+    carry_out_nz = out_nz[:num_carry]
     params = body_params(params, body, len(groups[0]), len(groups[1]))
     outs = scan_p.bind(*groups[0], *groups[1], *groups[2], **params)
     num_ys = len(out_nz) - num_carry
@@ -133,15 +140,16 @@ def _scan_jvp(
     return results, [t if nz else Zero.of(o) for o, t, nz in zip(results, found, out_nz)]
 
 
-# ----------------------------------------------------------------------------------------------------- linearize
+# -------------------------------------------------------------------------------------------------- linearize
 
 
 class _LinearScan:
     """A body, linearized for a scan.
 
-    `body` returns the carry, the ys, and the stacked residuals; `outer` computes from the consts what residuals need
-    and no iteration changes; the body takes those in `passed` as further consts. `constant` and `stacks` say where
-    the residuals of both kinds come from; `tangent` takes them and the tangents, in the order of a scan.
+    `body` returns the carry, the ys, and the stacked residuals; `outer` computes from the consts what
+    residuals need and no iteration changes; the body takes those in `passed` as further consts. `constant`
+    and `stacks` say where the residuals of both kinds come from; `tangent` takes them and the tangents, in
+    the order of a scan.
     """
 
     __slots__ = ("body", "constant", "nonzeros", "out_nonzeros", "outer", "passed", "stacks", "tangent")
@@ -161,7 +169,9 @@ class _LinearScan:
 
 
 @memoized
-def _linear_body(closed: ClosedJaxpr, num_consts: int, num_carry: int, nonzeros: tuple[bool, ...]) -> _LinearScan:
+def _linear_body(
+    closed: ClosedJaxpr, num_consts: int, num_carry: int, nonzeros: tuple[bool, ...]
+) -> _LinearScan:
     consts_nz, carry_nz, xs_nz = split(nonzeros, num_consts, num_carry)
     num_ys = len(closed.out_avals) - num_carry
     while True:
@@ -174,11 +184,13 @@ def _linear_body(closed: ClosedJaxpr, num_consts: int, num_carry: int, nonzeros:
     return _place_residuals(lin, num_consts, num_carry, nonzeros)
 
 
-def _place_residuals(lin: Linearized, num_consts: int, num_carry: int, nonzeros: tuple[bool, ...]) -> _LinearScan:
+def _place_residuals(
+    lin: Linearized, num_consts: int, num_carry: int, nonzeros: tuple[bool, ...]
+) -> _LinearScan:
     """Decide for each residual how the tangent loop gets it.
 
-    Arguments of the body are handed on. What depends on consts alone is computed once, before the loop. The rest is
-    stacked, except for ys, which are stacked already.
+    Arguments of the body are handed on. What depends on consts alone is computed once, before the loop. The
+    rest is stacked, except for ys, which are stacked already.
     """
     jaxpr = lin.primal.jaxpr
     invariant = _invariant_vars(jaxpr, num_consts)
@@ -228,7 +240,8 @@ def _place_residuals(lin: Linearized, num_consts: int, num_carry: int, nonzeros:
 
 
 def _with_hoisted(jaxpr: Jaxpr, num_consts: int, hoisted: Sequence[Var]) -> tuple[Jaxpr, list[int]]:
-    """A body that takes those values that are computed before the loop as further consts; says which it takes."""
+    """A body that takes those values that are computed before the loop as further consts; says which it
+    takes."""
     available = set(hoisted)
     gone = [e for e in jaxpr.eqns if e.outvars and available.issuperset(e.outvars)]
     made = {v for e in gone for v in e.outvars}
@@ -236,7 +249,10 @@ def _with_hoisted(jaxpr: Jaxpr, num_consts: int, hoisted: Sequence[Var]) -> tupl
     eqns, used = prune_eqns([e for e in jaxpr.eqns if e not in gone], jaxpr.outvars)
     passed = [k for k in passed if hoisted[k] in used]
     consts, rest = split(jaxpr.invars, num_consts)
-    return jaxpr.replace(invars=[*consts, *(hoisted[k] for k in passed), *rest], eqns=eqns, arg_names=()), passed
+    return (
+        jaxpr.replace(invars=[*consts, *(hoisted[k] for k in passed), *rest], eqns=eqns, arg_names=()),
+        passed,
+    )
 
 
 def _invariant_vars(jaxpr: Jaxpr, num_consts: int) -> set[Any]:
@@ -293,7 +309,7 @@ def _tangent_program(
     params: tuple[tuple[str, Any], ...],
 ) -> ClosedJaxpr:
     """The scan over tangents, as a program of the residuals and of the tangents that are given."""
-    consts_nz, carry_nz, xs_nz = split(nonzeros, num_consts, num_carry)
+    consts_nz, carry_nz, _ = split(nonzeros, num_consts, num_carry)
     n_const, n_carry = num_constant + sum(consts_nz), sum(carry_nz)
     consts, carry, xs = split(tangent.in_avals, n_const, n_carry)
     stack_avals = [stacked(a, length) for a in xs]
@@ -312,7 +328,7 @@ def _tangent_program(
     return stage(run, avals, name=tangent.jaxpr.name)
 
 
-# ----------------------------------------------------------------------------------------------------- transpose
+# -------------------------------------------------------------------------------------------------- transpose
 
 
 @memoized
@@ -325,9 +341,9 @@ def _transposed_body(
 ) -> tuple[ClosedJaxpr, tuple[bool, ...], tuple[bool, ...], tuple[bool, ...]]:
     """The body of the backward loop.
 
-    It takes the known consts; as carry, the cotangents of the linear consts and of the carry; as xs, the known xs and
-    the cotangents of the ys. It returns that carry, and the cotangents of the linear xs. Beside it: which linear
-    consts, which parts of the carry and which linear xs have a cotangent that isn't zero.
+    It takes the known consts; as carry, the cotangents of the linear consts and of the carry; as xs, the
+    known xs and the cotangents of the ys. It returns that carry, and the cotangents of the linear xs. Beside
+    it: which linear consts, which parts of the carry and which linear xs have a cotangent that isn't zero.
     """
     carry_nz, ys_nz = split(ct_nonzeros, num_carry)
     consts_nz = [False] * sum(linear[:num_consts])
@@ -353,7 +369,10 @@ def _backward_body(
     lin_consts, _, lin_xs = split(linear, num_consts, num_carry)
     consts, carry, xs = split(closed.in_avals, num_consts, num_carry)
     ys = closed.out_avals[num_carry:]
-    known_c, known_x = [a for a, n in zip(consts, lin_consts) if not n], [a for a, n in zip(xs, lin_xs) if not n]
+    known_c, known_x = (
+        [a for a, n in zip(consts, lin_consts) if not n],
+        [a for a, n in zip(xs, lin_xs) if not n],
+    )
     ct_consts = select([a.to_tangent_aval() for a in select(consts, lin_consts)], consts_nz)
     ct_carry = select([a.to_tangent_aval() for a in carry], carry_nz)
     ct_ys = select([a.to_tangent_aval() for a in ys], ys_nz)
@@ -372,7 +391,8 @@ def _backward_body(
         found = backward_pass(closed.jaxpr, closed.consts, operands, cts)
         f_consts, f_carry, f_xs = split(found, num_consts, num_carry)
         summed = [
-            add_cotangents(acc, ct) for acc, ct in zip(spread(cc, consts_nz), select(f_consts, lin_consts), strict=True)
+            add_cotangents(acc, ct)
+            for acc, ct in zip(spread(cc, consts_nz), select(f_consts, lin_consts), strict=True)
         ]
         f_xs = select(f_xs, lin_xs)
         masks[:] = [nonzero_mask(summed), nonzero_mask(f_carry), nonzero_mask(f_xs)]
@@ -403,7 +423,9 @@ def _scan_transpose(
     linear = (
         *(is_undefined(a) for a in consts), *(True,) * num_carry, *(is_undefined(x) for x in xs)
     )  # fmt: skip
-    body, consts_nz, carry_nz, xs_nz = _transposed_body(jaxpr, num_consts, num_carry, linear, nonzero_mask(cts))
+    body, consts_nz, carry_nz, xs_nz = _transposed_body(
+        jaxpr, num_consts, num_carry, linear, nonzero_mask(cts)
+    )
     ct_carry, ct_ys = split(cts, num_carry)
     lin_consts = [a for a in consts if is_undefined(a)]
     zeros = [instantiate(Zero(a.aval.to_tangent_aval())) for a in select(lin_consts, consts_nz)]
@@ -474,7 +496,7 @@ def _transpose_with_known_carry(cts: Sequence[Any], args: Sequence[Any], params:
     return [*f_consts, *spread(f_carry, linear), *f_xs]
 
 
-# --------------------------------------------------------------------------------------------------- batch and dce
+# ---------------------------------------------------------------------------------------------- batch and dce
 
 
 def _scan_batch(
@@ -505,7 +527,8 @@ def _scan_batch(
 
 
 def _scan_dce(used: Sequence[bool], eqn: Eqn) -> tuple[list[bool], Eqn | None]:
-    """Prune unused ys, parts of the carry that no used result needs, and the operands that only these read."""
+    """Prune unused ys, parts of the carry that no used result needs, and the operands that only these
+    read."""
     closed: ClosedJaxpr = eqn.params["jaxpr"]
     num_consts, num_carry = eqn.params["num_consts"], eqn.params["num_carry"]
     if not any(used) and not closed.effects:
@@ -524,9 +547,7 @@ def _scan_dce(used: Sequence[bool], eqn: Eqn) -> tuple[list[bool], Eqn | None]:
     body, used_ins = dce_closed(closed, (*carry_used, *ys_used), keep)
     consts_used = used_ins[:num_consts]
     params = body_params(eqn.params, body, sum(consts_used), sum(carry_used))
-    outvars = [
-        v if u else Var(v.aval) for v, u, k in zip(eqn.outvars, used, (*carry_used, *ys_used)) if k
-    ]
+    outvars = [v if u else Var(v.aval) for v, u, k in zip(eqn.outvars, used, (*carry_used, *ys_used)) if k]
     return list(used_ins), eqn.replace(select(eqn.invars, used_ins), params, outvars)
 
 

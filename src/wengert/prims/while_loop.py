@@ -35,13 +35,17 @@ def _while_avals(
     cond_consts, body_consts, carry = split(avals, cond_nconsts, body_nconsts)
     for got, want in zip([*body_consts, *carry], body_jaxpr.in_avals, strict=True):
         if not same_type(got, want):
-            raise TypeError(f"while got an operand of type {got.str_short()}, but its body takes {want.str_short()}")
+            raise TypeError(
+                f"while got an operand of type {got.str_short()}, but its body takes {want.str_short()}"
+            )
     for got, want in zip([*cond_consts, *carry], cond_jaxpr.in_avals, strict=True):
         if not same_type(got, want):
             raise TypeError(f"while got {got.str_short()}, but its condition takes {want.str_short()}")
     for got, want in zip(body_jaxpr.out_avals, carry, strict=True):
         if not same_type(got, want):
-            raise TypeError(f"the body of while returns {got.str_short()} for a carry of type {want.str_short()}")
+            raise TypeError(
+                f"the body of while returns {got.str_short()} for a carry of type {want.str_short()}"
+            )
     return body_jaxpr.out_avals
 
 
@@ -59,7 +63,7 @@ def _while_impl(
     return [xp.asarray(c) for c in carry]
 
 
-# ---------------------------------------------------------------------------------------------------------- jvp
+# -------------------------------------------------------------------------------------------------------- jvp
 
 
 def with_extra_args(closed: ClosedJaxpr, avals: Sequence[ShapedArray]) -> ClosedJaxpr:
@@ -83,7 +87,9 @@ def _jvp_body(
     n = len(closed.in_avals)
     consts, carry = split(range(n), num_consts)
     consts_t, carry_t = split(range(n, n + sum(consts_nz) + sum(carry_nz)), sum(consts_nz))
-    return reordered(body, [*consts, *consts_t, *carry, *carry_t], range(len(body.out_avals))), tuple(carry_nz)
+    return reordered(body, [*consts, *consts_t, *carry, *carry_t], range(len(body.out_avals))), tuple(
+        carry_nz
+    )
 
 
 @memoized
@@ -127,7 +133,12 @@ def _while_linearize(
     if not any(carry_nz):
         avals = [a for a, nz in zip(_operand_avals(params), nonzeros) if nz]
         return outs, carry_nz, [], stage(lambda *_: [], [a.to_tangent_aval() for a in avals])
-    return outs, carry_nz, list(primals), _tangent_program(params["body_jaxpr"], nonzeros, tuple(params.items()))
+    return (
+        outs,
+        carry_nz,
+        list(primals),
+        _tangent_program(params["body_jaxpr"], nonzeros, tuple(params.items())),
+    )
 
 
 def _operand_avals(params: dict[str, Any]) -> list[ShapedArray]:
@@ -153,14 +164,15 @@ def _tangent_program(
 
 def _while_transpose(cts: Sequence[Any], *args: Any, **params: Any) -> list[Any]:
     raise ValueError(
-        "Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop with dynamic start/stop values: "
-        "how often the loop turns, and so how much has to be kept for the way back, is known only when it runs. Try using "
-        "lax.scan, or using fori_loop with static start/stop (Python ints), and lax.cond or jnp.where inside for turns "
-        "that are to change nothing. Forward mode (jvp, jacfwd) works."
+        "Reverse-mode differentiation does not work for lax.while_loop or lax.fori_loop with dynamic"
+        " start/stop values: how often the loop turns, and so how much has to be kept for the way back, is"
+        " known only when it runs. Try using lax.scan, or using fori_loop with static start/stop (Python"
+        " ints), and lax.cond or jnp.where inside for turns that are to change nothing. Forward mode (jvp,"
+        " jacfwd) works."
     )
 
 
-# --------------------------------------------------------------------------------------------------- batch and dce
+# ---------------------------------------------------------------------------------------------- batch and dce
 
 
 def _while_batch(
@@ -174,9 +186,7 @@ def _while_batch(
     body_nconsts: int,
 ) -> tuple[list[Any], list[int | None]]:
     batched = tuple(d is not None for d in dims)
-    cond, body, carry_b = _batched_loop(
-        body_jaxpr, cond_jaxpr, axis, cond_nconsts, body_nconsts, batched
-    )
+    cond, body, carry_b = _batched_loop(body_jaxpr, cond_jaxpr, axis, cond_nconsts, body_nconsts, batched)
     pred_b = cond.out_avals[0].ndim == 1
     operands = [
         a if d is None and not b else batch_to(a, d, axis.size, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from wengert import tree
 from wengert._lazy import lazy_module
 from wengert.core import dtypes
-from wengert.core.array import Array, ArrayBase, from_numpy, wrap
+from wengert.core.array import ArrayBase, from_numpy, wrap
 from wengert.core.avals import ShapedArray
 from wengert.core.trace import get_aval
 
@@ -23,10 +23,14 @@ inspect = lazy_module("inspect")
 def check_callable(fun: Any, name: str) -> None:
     """Raise TypeError unless `fun` can be called, and is no generator function."""
     if not callable(fun):
-        raise TypeError(f"Expected a callable value, got {fun!r}: {name} takes a function as its first argument")
+        raise TypeError(
+            f"Expected a callable value, got {fun!r}: {name} takes a function as its first argument"
+        )
     code = getattr(fun, "__code__", None)
     if code is not None and code.co_flags & 0x20:
-        raise TypeError(f"Expected a function, got a generator function: {fun!r}. {name} can't trace generators.")
+        raise TypeError(
+            f"Expected a function, got a generator function: {fun!r}. {name} can't trace generators."
+        )
 
 
 def fun_name(fun: Any) -> str:
@@ -136,11 +140,13 @@ def select_args(
 
 
 class FlatFun:
-    """A function of pytrees as one of flat lists; keeps the structure of its last result, and its aux output."""
+    """A function of pytrees as one of flat lists. Keeps the structure of its last result, and its aux."""
 
     __slots__ = ("__name__", "aux", "fun", "has_aux", "in_tree", "out_tree", "wants_kwargs")
 
-    def __init__(self, fun: Callable[..., Any], in_tree: Any, has_aux: bool = False, wants_kwargs: bool = False):
+    def __init__(
+        self, fun: Callable[..., Any], in_tree: Any, has_aux: bool = False, wants_kwargs: bool = False
+    ):
         self.fun = fun
         self.in_tree = in_tree
         self.has_aux = has_aux
@@ -154,9 +160,10 @@ class FlatFun:
         out = self.fun(*args[0], **args[1]) if self.wants_kwargs else self.fun(*args)
         if self.has_aux:
             if not isinstance(out, tuple | list) or len(out) != 2:
+                size = f" of {len(out)} elements" if isinstance(out, tuple | list) else ""
                 raise TypeError(
                     f"With has_aux=True, {self.__name__} must return a pair (output, aux), but it returned "
-                    f"{type(out).__name__}{f' of {len(out)} elements' if isinstance(out, tuple | list) else ''}"
+                    f"{type(out).__name__}{size}"
                 )
             out, self.aux = out
         leaves, self.out_tree = tree.flatten(out)
@@ -171,8 +178,8 @@ class FlatFun:
         return (
             f"{self.__name__} returned a value of type {type(leaves[i]).__name__}"
             + (f" at output component {where}" if where else "")
-            + ", which is not a valid JAX type: functions that are transformed return arrays, numbers, and containers "
-            "of them"
+            + ", which is not a valid JAX type: functions that are transformed return arrays, numbers, and"
+            " containers of them"
         )
 
 
@@ -189,9 +196,9 @@ def check_arraylike(x: Any, name: str, where: str) -> None:
     """Raise TypeError for what can't be an argument of a transformed function."""
     if not is_arraylike(x):
         raise TypeError(
-            f"Cannot interpret value of type {type(x)} as an abstract array; it does not have a dtype attribute "
-            f"({name} got {x!r:.60} as {where}). Arguments are arrays, numbers, and containers of them; pass anything "
-            "else as a static argument or through a closure."
+            f"Cannot interpret value of type {type(x)} as an abstract array; it does not have a dtype"
+            f" attribute ({name} got {x!r:.60} as {where}). Arguments are arrays, numbers, and containers of"
+            " them; pass anything else as a static argument or through a closure."
         )
 
 

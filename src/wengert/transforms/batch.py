@@ -79,7 +79,9 @@ class BatchTrace(Trace):
             if all(d is None for d in dims) and not self.concerns(params):
                 return prim.bind(*values, **params)
             if prim.batch is None:
-                raise NotImplementedError(f"Batching rule for '{prim.name}' not implemented: vmap can't map over it")
+                raise NotImplementedError(
+                    f"Batching rule for '{prim.name}' not implemented: vmap can't map over it"
+                )
             outs, out_dims = prim.batch(self.axis, values, dims, **params)
         if prim.multiple_results:
             return [self.join(o, d) for o, d in zip(outs, out_dims, strict=True)]
@@ -123,7 +125,7 @@ class BatchTrace(Trace):
 def batch_flat(
     fun: Callable[..., Sequence[Any]], axis: BatchAxis, dims: Sequence[int | None]
 ) -> Callable[..., tuple[list[Any], list[int | None]]]:
-    """A function of flat arguments, mapped over an axis; it returns its results and where their batch axes are."""
+    """A function of flat arguments, mapped; it returns its results and where their batch axes are."""
 
     def batched(*args: Any) -> tuple[list[Any], list[int | None]]:
         trace = BatchTrace(current_trace(), axis)
@@ -152,7 +154,7 @@ class OutDims:
         return plain
 
 
-# ------------------------------------------------------------------------------------- the rules of custom functions
+# ------------------------------------------------------------------------------ the rules of custom functions
 
 
 def batched_jvp(
@@ -195,7 +197,7 @@ def _unbatched_zero(zero: Zero, dim: int | None) -> Zero:
 def batched_fwd(
     fwd: Any, axis: BatchAxis, dims: Sequence[int | None], found: OutDims, front: bool = False
 ) -> Any:
-    """The forward function of a custom vjp rule, mapped. With `front`, all results have the batch axis in front."""
+    """The forward function of a custom vjp rule, mapped. With `front`, its results are batched in front."""
 
     def rule(primals: Sequence[Any], nonzeros: Sequence[bool]) -> tuple[list[Any], list[Any], Any]:
         trace = BatchTrace(current_trace(), axis)
@@ -220,7 +222,7 @@ def batched_bwd(
     ct_dims: Sequence[int | None],
     arg_dims: Sequence[int | None],
 ) -> Any:
-    """The backward function of a custom vjp rule, mapped. Arguments without a batch axis get the summed cotangent."""
+    """The backward function of a custom vjp rule, mapped. Unmapped arguments get the summed cotangent."""
 
     def rule(residuals: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
         trace = BatchTrace(current_trace(), axis)
@@ -243,7 +245,7 @@ def batched_bwd(
     return rule
 
 
-# -------------------------------------------------------------------------------------------------------- jaxprs
+# ----------------------------------------------------------------------------------------------------- jaxprs
 
 
 @memoized
@@ -265,7 +267,8 @@ def batch_jaxpr(
         return [batch_to(o, d, axis.size, 0) if b else o for o, d, b in zip(outs, dims, out_batched)]
 
     avals = [
-        a.update(shape=(axis.size, *a.shape)) if b else a for a, b in zip(closed.in_avals, batched, strict=True)
+        a.update(shape=(axis.size, *a.shape)) if b else a
+        for a, b in zip(closed.in_avals, batched, strict=True)
     ]
     result = stage(run, avals, name=closed.jaxpr.name)
     return result, tuple(out_batched)

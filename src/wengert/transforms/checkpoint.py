@@ -44,17 +44,19 @@ def checkpoint(
 
     Args:
       fun: a function of arrays or pytrees.
-      prevent_cse: keep the compiler from merging the second computation with the first, which would undo the saving.
-        It can be False inside of `scan`.
-      policy: says what is kept nevertheless; one of `checkpoint_policies`, or a function from (primitive, *avals,
-        **params) to a bool.
+      prevent_cse: keep the compiler from merging the second computation with the first, which would undo the
+        saving. It can be False inside of `scan`.
+      policy: says what is kept nevertheless; one of `checkpoint_policies`, or a function from (primitive,
+        *avals, **params) to a bool.
       static_argnums, static_argnames: arguments that `fun` gets as they are.
-      concrete: no longer used; ints and bools that Python control flow depends on belong into `static_argnums`.
+      concrete: no longer used; ints and bools that Python control flow depends on belong into
+        `static_argnums`.
     """
     check_callable(fun, "checkpoint")
     if concrete:
         raise NotImplementedError(
-            "The `concrete` option to `jax.checkpoint` is gone; use static_argnums for arguments that Python needs"
+            "The `concrete` option to `jax.checkpoint` is gone; use static_argnums for arguments that Python"
+            " needs"
         )
     static = _static_positions(fun, static_argnums, static_argnames)
 
@@ -103,7 +105,7 @@ def checkpoint_name(x: Any, name: str) -> Any:
     return tree.map(lambda leaf: name_p.bind(as_operand("checkpoint_name", leaf), name=name), x)
 
 
-# ------------------------------------------------------------------------------------------------------ policies
+# --------------------------------------------------------------------------------------------------- policies
 
 
 def everything_saveable(prim: Any, *_: Any, **params: Any) -> bool:
@@ -229,5 +231,3 @@ def saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> list[tu
             where = f"output of {eqn.primitive.name}" + (f" at {eqn.source.summary()}" if eqn.source else "")
         found.append((var.aval, where))
     return found
-
-

@@ -55,7 +55,7 @@ class SymbolicZero:
 
 
 class CustomVJPPrimal:
-    """An argument of a forward rule with `symbolic_zeros=True`: its value, and whether it is differentiated by."""
+    """An argument of a forward rule with `symbolic_zeros=True`, and whether it has a tangent."""
 
     __slots__ = ("perturbed", "value")
 
@@ -81,20 +81,23 @@ def zero_from_primal(val: Any, symbolic_zeros: bool = False) -> Any:
 
 def _positional(fun: Fun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     """All arguments by position, defaults filled in, as the rules get them."""
-    names, keyword_only, _ = parameter_names(fun)
+    names = parameter_names(fun)[0]
     if not kwargs and len(args) >= len(names):
         return args
     try:
         bound = inspect.signature(fun).bind(*args, **kwargs)
     except ValueError:  # no signature
         if kwargs:
-            raise TypeError(f"{fun_name(fun)} has no signature, so its arguments must be passed by position") from None
+            raise TypeError(
+                f"{fun_name(fun)} has no signature, so its arguments must be passed by position"
+            ) from None
         return args
     bound.apply_defaults()
     if bound.kwargs:
         raise TypeError(
-            f"keyword arguments of {fun_name(fun)} could not be resolved to positions: {sorted(bound.kwargs)}. "
-            "Functions with custom derivative rules can't have keyword-only arguments."
+            f"keyword arguments of {fun_name(fun)} could not be resolved to positions:"
+            f" {sorted(bound.kwargs)}. Functions with custom derivative rules can't have keyword-only"
+            " arguments."
         )
     return tuple(bound.args)
 
@@ -109,7 +112,8 @@ class _Split:
         for i in nums:
             if not -len(args) <= i < len(args):
                 raise ValueError(
-                    f"nondiff_argnums={nums} names argument {i}, but {fun_name(fun)} was called with {len(args)}"
+                    f"nondiff_argnums={nums} names argument {i}, but {fun_name(fun)} was called with"
+                    f" {len(args)}"
                 )
         self.nums = [i % len(args) for i in nums]
         self.nondiff = [args[i] for i in self.nums]
@@ -136,7 +140,9 @@ class _Rule:
         names = parameter_names(fun)[0]
         for name in as_tuple(nondiff_argnames):
             if name not in names:
-                raise ValueError(f"nondiff_argnames names {name!r}, which {fun_name(fun)} does not take: {names}")
+                raise ValueError(
+                    f"nondiff_argnames names {name!r}, which {fun_name(fun)} does not take: {names}"
+                )
             nums.append(names.index(name))
         self.nondiff_argnums = tuple(sorted(set(nums)))
         wraps(fun, self)  # type: ignore[arg-type]
@@ -181,10 +187,10 @@ def _tangent(x: Any) -> Any:
     return operand(x)
 
 
-# ---------------------------------------------------------------------------------------------------- custom_jvp
+# ------------------------------------------------------------------------------------------------- custom_jvp
 
 
-class custom_jvp(_Rule):  # noqa: N801  (JAX's name)
+class custom_jvp(_Rule):
     """A function with a rule for its forward derivative, which serves reverse mode too.
 
     ::
@@ -201,8 +207,8 @@ class custom_jvp(_Rule):  # noqa: N801  (JAX's name)
 
     Args:
       fun: the function.
-      nondiff_argnums, nondiff_argnames: arguments that are not differentiated by, functions for example. The rule
-        gets them first, one by one.
+      nondiff_argnums, nondiff_argnames: arguments that are not differentiated by, functions for example. The
+        rule gets them first, one by one.
     """
 
     def __init__(self, fun: Fun, nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()):
@@ -220,7 +226,8 @@ class custom_jvp(_Rule):  # noqa: N801  (JAX's name)
         return jvp
 
     def defjvps(self, *jvps: Fun | None) -> None:
-        """State one rule for each argument: from (tangent, output, *primals) to the part of the output's tangent.
+        """State one rule for each argument: from (tangent, output, *primals) to the part of the output's
+        tangent.
 
         None says that the function does not change with the argument.
         """
@@ -229,7 +236,9 @@ class custom_jvp(_Rule):  # noqa: N801  (JAX's name)
 
         def jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
             out = self(*primals)
-            parts = [rule(t, out, *primals) for rule, t in zip(jvps, tangents, strict=True) if rule is not None]
+            parts = [
+                rule(t, out, *primals) for rule, t in zip(jvps, tangents, strict=True) if rule is not None
+            ]
             if not parts:
                 return out, zero_from_primal(out)
             total = parts[0]
@@ -263,15 +272,15 @@ class custom_jvp(_Rule):  # noqa: N801  (JAX's name)
 def _checked_jvp(pair: Any, rule: str, name: str, outputs: _Outputs) -> tuple[list[Any], list[Any]]:
     if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise TypeError(
-            f"Custom JVP rule {rule} for function {name} must produce a pair (list or tuple of length two) representing "
-            f"primal and tangent outputs, but got {pair!r:.200}."
+            f"Custom JVP rule {rule} for function {name} must produce a pair (list or tuple of length two)"
+            f" representing primal and tangent outputs, but got {pair!r:.200}."
         )
     outs = outputs.flatten(pair[0], rule)
     tangents, tangent_tree = tree.flatten(pair[1], is_leaf=lambda x: isinstance(x, SymbolicZero))
     if tangent_tree != outputs.tree:
         raise TypeError(
-            f"Custom JVP rule {rule} for function {name} must produce primal and tangent outputs with equal container "
-            f"(pytree) structures, but got {outputs.tree} and {tangent_tree} respectively."
+            f"Custom JVP rule {rule} for function {name} must produce primal and tangent outputs with equal"
+            f" container (pytree) structures, but got {outputs.tree} and {tangent_tree} respectively."
         )
     found = []
     for out, t in zip(outs, tangents):
@@ -283,9 +292,9 @@ def _checked_jvp(pair: Any, rule: str, name: str, outputs: _Outputs) -> tuple[li
             continue
         if (got.shape, got.dtype) != (want.shape, want.dtype):
             raise TypeError(
-                f"Custom JVP rule {rule} for function {name} must produce primal and tangent outputs with corresponding "
-                f"shapes and dtypes. Expected {_long(want)} (tangent type of {_long(get_aval(out))}) but got "
-                f"{_long(got)}."
+                f"Custom JVP rule {rule} for function {name} must produce primal and tangent outputs with"
+                f" corresponding shapes and dtypes. Expected {_long(want)} (tangent type of"
+                f" {_long(get_aval(out))}) but got {_long(got)}."
             )
         found.append(t)
     return outs, found
@@ -299,10 +308,10 @@ def _long(aval: ShapedArray) -> str:
     return f"{aval.dtype.name}[{','.join(map(str, aval.shape))}]"
 
 
-# ---------------------------------------------------------------------------------------------------- custom_vjp
+# ------------------------------------------------------------------------------------------------- custom_vjp
 
 
-class custom_vjp(_Rule):  # noqa: N801  (JAX's name)
+class custom_vjp(_Rule):
     """A function with rules for reverse mode: a forward pass that keeps residuals, and a backward pass.
 
     ::
@@ -322,8 +331,8 @@ class custom_vjp(_Rule):  # noqa: N801  (JAX's name)
 
     Args:
       fun: the function.
-      nondiff_argnums, nondiff_argnames: arguments that are not differentiated by, functions for example. `f_fwd` gets
-        them in their places, `f_bwd` gets them first, one by one.
+      nondiff_argnums, nondiff_argnames: arguments that are not differentiated by, functions for example.
+        `f_fwd` gets them in their places, `f_bwd` gets them first, one by one.
     """
 
     def __init__(self, fun: Fun, nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()):
@@ -344,8 +353,10 @@ class custom_vjp(_Rule):  # noqa: N801  (JAX's name)
 
         Args:
           fwd: from the arguments to the pair (output, residuals); residuals are a pytree of arrays.
-          bwd: from (residuals, cotangent of the output) to a tuple with a cotangent for each argument; None is zero.
-          symbolic_zeros: `fwd` gets each argument as a `CustomVJPPrimal`, `bwd` gets zeros as `SymbolicZero`s.
+          bwd: from (residuals, cotangent of the output) to a tuple with a cotangent for each argument; None
+            is zero.
+          symbolic_zeros: `fwd` gets each argument as a `CustomVJPPrimal`, `bwd` gets zeros as
+            `SymbolicZero`s.
           optimize_remat, generic_batching: accepted for compatibility.
         """
         self.fwd, self.bwd = fwd, bwd
@@ -377,7 +388,7 @@ class _FlatForward:
         self.symbolic = symbolic
 
     @property
-    def __name__(self) -> str:  # noqa: A003
+    def __name__(self) -> str:
         return fun_name(self.fwd)
 
     def __call__(self, primals: Sequence[Any], nonzeros: Sequence[bool]) -> tuple[list[Any], list[Any], Fun]:
@@ -387,9 +398,9 @@ class _FlatForward:
         pair = self.fwd(*self.split.merge(given))
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise TypeError(
-                f"Custom VJP fwd rule {fun_name(self.fwd)} for function {self.name} must produce a pair (list or tuple of "
-                "length two) of the output and the residuals that the bwd rule needs, but instead of a pair it produced "
-                f"{pair!r:.200}."
+                f"Custom VJP fwd rule {fun_name(self.fwd)} for function {self.name} must produce a pair (list"
+                " or tuple of length two) of the output and the residuals that the bwd rule needs, but"
+                f" instead of a pair it produced {pair!r:.200}."
             )
         outs = self.outputs.flatten(pair[0], fun_name(self.fwd))
         leaves, residual_tree = tree.flatten(pair[1])
@@ -434,8 +445,8 @@ class _FlatForward:
             fits = False
         if not fits:
             raise TypeError(
-                f"{where} must produce a cotangent with the same container (pytree) structure as the argument, "
-                f"{treedef}, but got {tree.structure(ct)}"
+                f"{where} must produce a cotangent with the same container (pytree) structure as the"
+                f" argument, {treedef}, but got {tree.structure(ct)}"
             )
         found = []
         for x, aval in zip(leaves, avals, strict=True):
@@ -448,8 +459,9 @@ class _FlatForward:
             if got.shape != want.shape or got.dtype != want.dtype:
                 what = "shapes" if got.shape != want.shape else "dtypes"
                 raise ValueError(
-                    f"{where} produced a cotangent of type {_long(got)} for an argument of type {_long(aval)}, so the "
-                    f"{what} do not match. A cotangent has the type of what it belongs to."
+                    f"{where} produced a cotangent of type {_long(got)} for an argument of type"
+                    f" {_long(aval)}, so the {what} do not match. A cotangent has the type of what it"
+                    " belongs to."
                 )
             found.append(x)
         return found
@@ -458,8 +470,8 @@ class _FlatForward:
 def custom_gradient(fun: Fun) -> Fun:
     """State the gradient inside of the function: `fun` returns the pair (output, vjp_fun).
 
-    `vjp_fun` takes a cotangent of the output and returns the cotangents of the arguments: a tuple for several, the
-    cotangent itself for one.
+    `vjp_fun` takes a cotangent of the output and returns the cotangents of the arguments: a tuple for
+    several, the cotangent itself for one.
     """
     check_callable(fun, "custom_gradient")
 

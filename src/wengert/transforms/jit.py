@@ -1,4 +1,5 @@
-"""`jit`: a Python function, traced once for each combination of argument types, compiled, and called from then on."""
+"""`jit`: a Python function, traced once for each combination of argument types, compiled, and called from
+then on."""
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from wengert import config, tree
-from wengert.core.axes import named_axes, naming_axes
+from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
+from wengert.core.axes import named_axes, naming_axes
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.source import api_boundary, filter_traceback
 from wengert.core.staging import eval_jaxpr, hoist_consts, stage
-from wengert.core.array import Array
-from wengert.core.trace import Tracer, current_trace, eval_trace, get_aval
+from wengert.core.trace import Tracer, current_trace, eval_trace
 from wengert.prims.call import jit_p
 from wengert.transforms.api_util import (
     FlatFun,
@@ -99,8 +100,8 @@ class JitFunction:
         "has_options",
     )
 
-    # How to call for arguments of types that have been met: (settings, number of arguments, their avals) -> the call.
-    # Only calls whose arguments are all Arrays are here.
+    # How to call for arguments of types that have been met: (settings, number of arguments, their avals) -> the
+    # call. Only calls whose arguments are all Arrays are here.
     _calls: dict[Any, Callable[[tuple[Any, ...]], Any]]
 
     def __init__(
@@ -191,10 +192,10 @@ class JitFunction:
                 hash(value)
             except TypeError as error:
                 raise ValueError(
-                    "Non-hashable static arguments are used in a jit function: "
-                    f"argument {place!r} of {fun_name(self._fun)} is {value!r:.80}, of type {type(value).__name__} "
-                    f"({error}). Static arguments are remembered by value: pass a tuple in place of a list, "
-                    "and arrays as ordinary arguments."
+                    f"Non-hashable static arguments are used in a jit function: argument {place!r} of"
+                    f" {fun_name(self._fun)} is {value!r:.80}, of type {type(value).__name__} ({error})."
+                    " Static arguments are remembered by value: pass a tuple in place of a list, and arrays"
+                    " as ordinary arguments."
                 ) from None
         positional = tuple(a for i, a in enumerate(args) if i not in nums)
         return (positional, {k: v for k, v in kwargs.items() if k not in self._static_names}), tuple(
@@ -203,10 +204,11 @@ class JitFunction:
 
     def bad_argument(self, dynamic: Any, position: int, x: Any) -> str:
         return (
-            f"Error interpreting argument to {fun_name(self._fun)} as an abstract array. The problematic value is of "
-            f"type {type(x)} and was passed to the function as {self.argument_names(dynamic, ())[position]}. Arguments "
-            "of jitted functions are arrays, numbers, and containers of them. For anything else say that it is static, "
-            "with static_argnums or static_argnames, or let the function close over it."
+            f"Error interpreting argument to {fun_name(self._fun)} as an abstract array. The problematic"
+            f" value is of type {type(x)} and was passed to the function as"
+            f" {self.argument_names(dynamic, ())[position]}. Arguments of jitted functions are arrays,"
+            " numbers, and containers of them. For anything else say that it is static, with static_argnums"
+            " or static_argnames, or let the function close over it."
         )
 
     def argument_names(self, dynamic: Any, static: tuple[Any, ...]) -> list[str]:
@@ -216,7 +218,9 @@ class JitFunction:
         return [n for n, x in zip(names, tree.leaves((args, kwargs))) if x is not _STATIC]
 
     @staticmethod
-    def merge(dynamic: Any, static: tuple[Any, ...], mark: bool = False) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def merge(
+        dynamic: Any, static: tuple[Any, ...], mark: bool = False
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """All arguments again; static values are replaced by a mark if asked."""
         if not static:
             return tuple(dynamic[0]), dict(dynamic[1])
@@ -254,9 +258,7 @@ class JitFunction:
             return ()
         args, kwargs = self.merge(structure, static, mark=True)
         nums = {i + len(args) if i < 0 else i for i in self._donate_nums}
-        flags = [
-            i in nums for i, arg in enumerate(args) for leaf in tree.leaves(arg) if leaf is not _STATIC
-        ]
+        flags = [i in nums for i, arg in enumerate(args) for leaf in tree.leaves(arg) if leaf is not _STATIC]
         for key in sorted(kwargs):
             flags += [key in self._donate_names for leaf in tree.leaves(kwargs[key]) if leaf is not _STATIC]
         return tuple(flags)
@@ -265,7 +267,8 @@ class JitFunction:
 
     @api_boundary
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
-        """Trace for arguments of these types, which may be `ShapeDtypeStruct`s, without compiling or running."""
+        """Trace for arguments of these types, which may be `ShapeDtypeStruct`s, without compiling or
+        running."""
         entry, flat = self.prepare(args, kwargs)
         return Traced(self, entry, [shaped(x) for x in flat])
 
@@ -298,8 +301,8 @@ _make_call: Callable[[Entry], Callable[[tuple[Any, ...]], Any]] | None = None
 
 
 def set_call_maker(make: Callable[[Entry], Callable[[tuple[Any, ...]], Any]]) -> None:
-    """Say how a traced function becomes a call of compiled code, for arguments that are Arrays; the dispatcher, a
-    layer above, does so."""
+    """Say how a traced function becomes a call of compiled code, for arguments that are Arrays; the
+    dispatcher, a layer above, does so."""
     global _make_call
     _make_call = make
 
@@ -311,9 +314,7 @@ def clear_caches() -> None:
             cache.clear()
 
 
-def _both_ways(
-    fun: Any, nums: Any, names: Any, what: str
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _both_ways(fun: Any, nums: Any, names: Any, what: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Positions and names of arguments; each fills in the other, as an argument may be passed both ways."""
     if nums is None and names is None:
         return (), ()
@@ -337,8 +338,8 @@ def _both_ways(
         for n in given_names:
             if n not in positional and n not in keyword_only:
                 raise ValueError(
-                    f"jitted function has invalid argnames {{{n!r}}} in {what}_argnames. Function does not take these "
-                    f"args: {fun_name(fun)}({', '.join([*positional, *keyword_only])})"
+                    f"jitted function has invalid argnames {{{n!r}}} in {what}_argnames. Function does not"
+                    f" take these args: {fun_name(fun)}({', '.join([*positional, *keyword_only])})"
                 )
     if names is None:
         return given_nums, tuple(positional[i] for i in given_nums if -len(positional) <= i < len(positional))
@@ -371,18 +372,19 @@ def jit(
 ) -> Any:
     """Compile `fun`, when it is first called, for the types of its arguments.
 
-    `fun` is traced: run once with abstract arguments, to record what it computes. So it must be pure, and its Python
-    control flow can depend on shapes, dtypes and static arguments, but not on values.
+    `fun` is traced: run once with abstract arguments, to record what it computes. So it must be pure, and
+    its Python control flow can depend on shapes, dtypes and static arguments, but not on values.
 
     Args:
       fun: a function of arrays or pytrees. Without it, `jit(static_argnames="n")` is a decorator.
-      static_argnums, static_argnames: arguments that `fun` gets as they are: hashable Python values, for each of
-        which it is traced anew. Given one, the other follows from the signature.
-      donate_argnums, donate_argnames: arguments whose memory the results may take; they can't be used afterwards.
+      static_argnums, static_argnames: arguments that `fun` gets as they are: hashable Python values, for
+        each of which it is traced anew. Given one, the other follows from the signature.
+      donate_argnums, donate_argnames: arguments whose memory the results may take; they can't be used
+        afterwards.
       keep_unused: keep arguments that `fun` does not use.
       inline: when called inside of another traced function, leave no trace of the call in its jaxpr.
-      in_shardings, out_shardings, device, backend, compiler_options: accepted for compatibility: programs run on
-        the CPU that the process has.
+      in_shardings, out_shardings, device, backend, compiler_options: accepted for compatibility: programs
+        run on the CPU that the process has.
     Returns:
       A function that behaves as `fun`, with the methods `lower`, `trace`, `eval_shape` and `clear_cache`.
     Raises:

@@ -112,9 +112,9 @@ def jvp_jaxpr(
 ) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
     """Forward mode of a jaxpr.
 
-    The result takes the arguments, then the tangents of those marked in `nonzeros`; it returns the results, then
-    the tangents that aren't zero. Which these are is returned beside it; results marked in `instantiated` have
-    their tangent in any case.
+    The result takes the arguments, then the tangents of those marked in `nonzeros`; it returns the results,
+    then the tangents that aren't zero. Which these are is returned beside it; results marked in
+    `instantiated` have their tangent in any case.
     """
     avals = closed.in_avals
     out_nonzeros: list[bool] = []
@@ -122,7 +122,9 @@ def jvp_jaxpr(
     def both(*args: Any) -> list[Any]:
         primals, given = args[: len(avals)], iter(args[len(avals) :])
         tangents = [next(given) if nz else Zero(a.to_tangent_aval()) for a, nz in zip(avals, nonzeros)]
-        outs, out_tangents = jvp_flat(lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs), primals, tangents)
+        outs, out_tangents = jvp_flat(
+            lambda *xs: eval_jaxpr(closed.jaxpr, closed.consts, *xs), primals, tangents
+        )
         out_tangents = [
             instantiate(t) if keep and t.aval.dtype != dtypes.float0 else t
             for t, keep in zip(out_tangents, instantiated, strict=True)

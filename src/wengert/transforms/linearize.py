@@ -1,7 +1,8 @@
 """Linearization: the value now, and the derivative at this point as a jaxpr of its own.
 
-The tangent jaxpr is recorded by a staging trace. Everything in the jvp rules that touches no tangent runs at once, in
-the parent trace; what the tangent program needs of it (the residuals) become constants of the tangent jaxpr.
+The tangent jaxpr is recorded by a staging trace. Everything in the jvp rules that touches no tangent runs at
+once, in the parent trace; what the tangent program needs of it (the residuals) become constants of the
+tangent jaxpr.
 """
 
 from __future__ import annotations
@@ -155,9 +156,9 @@ def linearize_flat(
 ) -> tuple[list[Any], list[bool], list[bool], ClosedJaxpr]:
     """Linearize a function of flat arguments at `primals`.
 
-    Returns its results; which arguments have a tangent (those marked in `nonzeros`, as far as their dtype allows);
-    which results have one that isn't zero; and the tangent jaxpr, from the former to the latter. The constants of
-    that jaxpr are the residuals.
+    Returns its results; which arguments have a tangent (those marked in `nonzeros`, as far as their dtype
+    allows); which results have one that isn't zero; and the tangent jaxpr, from the former to the latter.
+    The constants of that jaxpr are the residuals.
     """
     trace = LinearizeTrace(current_trace())
     marked = [True] * len(primals) if nonzeros is None else nonzeros
@@ -176,9 +177,10 @@ def linearize_flat(
 class Linearized:
     """A jaxpr, linearized.
 
-    `primal` takes the arguments and returns the results, then new residuals. `tangent` takes the residuals, then
-    the tangents of the arguments that have one; it returns the tangents of the results marked in `out_nonzeros`.
-    `sources` says of each residual where it comes from: ("in", i) is argument i, ("out", i) output i of `primal`.
+    `primal` takes the arguments and returns the results, then new residuals. `tangent` takes the residuals,
+    then the tangents of the arguments that have one; it returns the tangents of the results marked in
+    `out_nonzeros`. `sources` says of each residual where it comes from: ("in", i) is argument i, ("out", i)
+    output i of `primal`.
     """
 
     __slots__ = ("num_outs", "out_nonzeros", "primal", "sources", "tangent")

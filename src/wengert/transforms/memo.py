@@ -1,7 +1,7 @@
 """Remembering what a transformation has made of a jaxpr.
 
-A jitted function that is differentiated again and again must give the same jaxprs again and again: only then are the
-programs compiled from them found again.
+A jitted function that is differentiated again and again must give the same jaxprs again and again: only then
+are the programs compiled from them found again.
 """
 
 from __future__ import annotations

@@ -64,7 +64,9 @@ class _Stage:
     @property
     def out_info(self) -> Any:
         """The types of the result, as a pytree of `ShapeDtypeStruct`."""
-        structs = [ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self._entry.jaxpr.out_avals]
+        structs = [
+            ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in self._entry.jaxpr.out_avals
+        ]
         return tree.unflatten(self.out_tree, structs)
 
     @property
@@ -84,7 +86,9 @@ class Traced(_Stage):
         """What was traced."""
         closed, n = self._entry.jaxpr, len(self._entry.consts)
         inner = closed.jaxpr
-        return ClosedJaxpr(inner.replace(constvars=inner.invars[:n], invars=inner.invars[n:]), self._entry.consts)
+        return ClosedJaxpr(
+            inner.replace(constvars=inner.invars[:n], invars=inner.invars[n:]), self._entry.consts
+        )
 
     @property
     def fun_name(self) -> str:
@@ -143,8 +147,8 @@ class Compiled(_Stage):
         flat, in_tree = tree.flatten(dynamic)
         if in_tree != self.in_tree:
             raise TypeError(
-                f"Function compiled with input pytree does not match the input pytree it was called with: it was "
-                f"compiled for {self.in_tree} and called with {in_tree}"
+                "Function compiled with input pytree does not match the input pytree it was called with: it"
+                f" was compiled for {self.in_tree} and called with {in_tree}"
             )
         flat = [operand(x) for x in flat]
         names = self._fun.argument_names(dynamic, ())
@@ -154,7 +158,10 @@ class Compiled(_Stage):
             if (got.shape, got.dtype) != (want.shape, want.dtype)
         ]
         if wrong:
-            raise TypeError("Argument types differ from the types for which this computation was compiled: " + "; ".join(wrong))
+            raise TypeError(
+                "Argument types differ from the types for which this computation was compiled: "
+                + "; ".join(wrong)
+            )
         outs = self._run([*self._entry.consts, *flat])
         return tree.unflatten(self.out_tree, [result(o) for o in outs])
 

@@ -42,9 +42,7 @@ def backward_pass(jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any], cts:
         collect(atom, ct)
     for eqn in reversed(todo):
         _transpose_eqn(eqn, linear, known, collected, collect)
-    return [
-        collected.get(v, Zero(v.aval.to_tangent_aval())) if v in linear else None for v in jaxpr.invars
-    ]
+    return [collected.get(v, Zero(v.aval.to_tangent_aval())) if v in linear else None for v in jaxpr.invars]
 
 
 def _transpose_eqn(eqn: Eqn, linear: set[Var], known: dict[Var, Any], collected: Any, collect: Any) -> None:
@@ -74,8 +72,8 @@ def transpose_jaxpr(
 ) -> tuple[ClosedJaxpr, tuple[bool, ...]]:
     """Transpose a jaxpr in the arguments marked in `linear`.
 
-    The result takes the other arguments, then the cotangents marked in `ct_nonzeros`; it returns the cotangents of
-    the linear arguments, except for those that are zero. Which aren't is returned beside it.
+    The result takes the other arguments, then the cotangents marked in `ct_nonzeros`; it returns the
+    cotangents of the linear arguments, except for those that are zero. Which aren't is returned beside it.
     """
     out_nonzeros: list[bool] = []
     values = [a for a, lin in zip(closed.in_avals, linear) if not lin]

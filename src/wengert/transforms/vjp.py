@@ -41,7 +41,7 @@ def _flatten_primals(name: str, primals: Sequence[Any]) -> tuple[list[Any], Any]
     return [operand(x) for x in leaves], in_tree
 
 
-# ------------------------------------------------------------------------------------------------ forward mode
+# ----------------------------------------------------------------------------------------------- forward mode
 
 
 @api_boundary
@@ -68,8 +68,8 @@ def jvp(fun: Fun, primals: Any, tangents: Any, has_aux: bool = False) -> tuple[A
     flat_tangents, tangent_tree = tree.flatten(tuple(tangents))
     if in_tree != tangent_tree:
         raise TypeError(
-            "primal and tangent arguments to jax.jvp must have the same tree structure; primals have tree structure "
-            f"{in_tree} whereas tangents have tree structure {tangent_tree}."
+            "primal and tangent arguments to jax.jvp must have the same tree structure; primals have tree"
+            f" structure {in_tree} whereas tangents have tree structure {tangent_tree}."
         )
     ts = [_checked_tangent(p, t) for p, t in zip(flat, flat_tangents)]
     flat_fun = FlatFun(fun, in_tree, has_aux)
@@ -91,9 +91,10 @@ def _checked_tangent(primal: Any, tangent: Any) -> Any:
         got_dtype, got_shape = aval.dtype, aval.shape
     if got_dtype != expected.dtype:
         raise TypeError(
-            "primal and tangent arguments to jax.jvp do not match; dtypes must be equal, or in case of int/bool "
-            f"primal dtype the tangent dtype must be float0. Got primal dtype {get_aval(primal).dtype} and so "
-            f"expected tangent dtype {expected.dtype}, but got tangent dtype {got_dtype} instead."
+            "primal and tangent arguments to jax.jvp do not match; dtypes must be equal, or in case of"
+            " int/bool primal dtype the tangent dtype must be float0. Got primal dtype"
+            f" {get_aval(primal).dtype} and so expected tangent dtype {expected.dtype}, but got tangent dtype"
+            f" {got_dtype} instead."
         )
     if got_shape != expected.shape:
         raise ValueError(
@@ -108,8 +109,8 @@ def linearize(fun: Fun, *primals: Any, has_aux: bool = False) -> Any:
     """The value of `fun` at `primals`, and its derivative there as a linear function.
 
     Returns:
-      (output, f_jvp), and aux if `has_aux`. `f_jvp` takes tangents of the primals and returns the output's; calling
-      it does not evaluate `fun` again.
+      (output, f_jvp), and aux if `has_aux`. `f_jvp` takes tangents of the primals and returns the output's;
+      calling it does not evaluate `fun` again.
     """
     check_callable(fun, "linearize")
     flat, in_tree = _flatten_primals("linearize", primals)
@@ -146,13 +147,22 @@ def _checked_linear_tangent(aval: Any, tangent: Any) -> Any:
     return operand(tangent)
 
 
-# ------------------------------------------------------------------------------------------------ reverse mode
+# ----------------------------------------------------------------------------------------------- reverse mode
 
 
 class Pullback:
     """The transpose of a tangent program; `tree.Partial` binds its residuals, so that it is a pytree."""
 
-    __slots__ = ("in_avals", "in_nonzeros", "in_tree", "jaxpr", "name", "out_avals", "out_nonzeros", "out_tree")
+    __slots__ = (
+        "in_avals",
+        "in_nonzeros",
+        "in_tree",
+        "jaxpr",
+        "name",
+        "out_avals",
+        "out_nonzeros",
+        "out_tree",
+    )
 
     def __init__(self, **fields: Any):
         for name, value in fields.items():
@@ -164,15 +174,16 @@ class Pullback:
     def __call__(self, residuals: Sequence[Any], *args: Any) -> Any:
         if len(args) != 1:
             raise TypeError(
-                f"The function returned by `jax.vjp` applied to {self.name} was called with {len(args)} arguments, but "
-                "functions returned by `jax.vjp` must be called with a single argument corresponding to the single "
-                "value returned by the function (even if that returned value is a tuple or other container)"
+                f"The function returned by `jax.vjp` applied to {self.name} was called with {len(args)}"
+                " arguments, but functions returned by `jax.vjp` must be called with a single argument"
+                " corresponding to the single value returned by the function (even if that returned value is"
+                " a tuple or other container)"
             )
         leaves, ct_tree = tree.flatten(args[0])
         if ct_tree != self.out_tree:
             raise ValueError(
-                f"unexpected tree structure of argument to vjp function: got {ct_tree}, but expected to match "
-                f"{self.out_tree}, the structure of the output of {self.name}"
+                f"unexpected tree structure of argument to vjp function: got {ct_tree}, but expected to match"
+                f" {self.out_tree}, the structure of the output of {self.name}"
             )
         cts = [_checked_cotangent(a, ct) for a, ct in zip(self.out_avals, leaves)]
         given = [ct for ct, nz in zip(cts, self.out_nonzeros) if nz]
@@ -194,9 +205,9 @@ def _checked_cotangent(aval: Any, ct: Any) -> Any:
     got = get_aval(ct)
     if (got.shape, got.dtype) != (expected.shape, expected.dtype):
         raise ValueError(
-            f"unexpected JAX type (e.g. shape/dtype) for argument to vjp function: got {got.str_short()}, but "
-            f"expected {expected.str_short()} because the corresponding output of the differentiated function had "
-            f"JAX type {aval.str_short()}"
+            f"unexpected JAX type (e.g. shape/dtype) for argument to vjp function: got {got.str_short()}, but"
+            f" expected {expected.str_short()} because the corresponding output of the differentiated"
+            f" function had JAX type {aval.str_short()}"
         )
     return operand(ct)
 
@@ -221,7 +232,8 @@ def _vjp(fun: Fun, primals: Sequence[Any], has_aux: bool, name: str) -> tuple[An
 
 @api_boundary
 def vjp(fun: Fun, *primals: Any, has_aux: bool = False, reduce_axes: Sequence[Any] = ()) -> Any:
-    """The value of `fun` at `primals`, and the function from output cotangents to input cotangents (reverse mode).
+    """The value of `fun` at `primals`, and the function from output cotangents to input cotangents (reverse
+    mode).
 
     Args:
       fun: function of arrays or pytrees of them.
@@ -229,9 +241,9 @@ def vjp(fun: Fun, *primals: Any, has_aux: bool = False, reduce_axes: Sequence[An
       has_aux: `fun` returns a pair (output, aux); aux is not differentiated.
       reduce_axes: accepted for compatibility; only () is meaningful.
     Returns:
-      (output, vjp_fun), and aux if `has_aux`. `vjp_fun` takes a cotangent of the structure, shapes and dtypes of the
-      output, and returns a tuple of cotangents, one for each primal. It is a pytree, so jitted functions can take
-      and return it.
+      (output, vjp_fun), and aux if `has_aux`. `vjp_fun` takes a cotangent of the structure, shapes and
+      dtypes of the output, and returns a tuple of cotangents, one for each primal. It is a pytree, so jitted
+      functions can take and return it.
     """
     check_callable(fun, "vjp")
     _no_reduce_axes(reduce_axes)
@@ -241,7 +253,9 @@ def vjp(fun: Fun, *primals: Any, has_aux: bool = False, reduce_axes: Sequence[An
 
 def _no_reduce_axes(reduce_axes: Sequence[Any]) -> None:
     if reduce_axes:
-        raise NotImplementedError("reduce_axes argument is deprecated: sum over the axis with lax.psum instead")
+        raise NotImplementedError(
+            "reduce_axes argument is deprecated: sum over the axis with lax.psum instead"
+        )
 
 
 def grad(
@@ -262,8 +276,8 @@ def grad(
       allow_int: allow integer inputs, whose gradients are of dtype float0.
       reduce_axes: accepted for compatibility; only () is meaningful.
     Returns:
-      A function of the arguments of `fun` that returns the gradient: an array or pytree of the shape of the chosen
-      argument, a tuple of them for several `argnums`; a pair (gradient, aux) with `has_aux`.
+      A function of the arguments of `fun` that returns the gradient: an array or pytree of the shape of the
+      chosen argument, a tuple of them for several `argnums`; a pair (gradient, aux) with `has_aux`.
     Raises:
       TypeError: `fun` returns no real scalar; an input is of integer dtype.
     """
@@ -288,8 +302,8 @@ def value_and_grad(
     """A function that computes the value of `fun` and its gradient; the arguments are those of `grad`.
 
     Returns:
-      A function of the arguments of `fun` that returns a pair (value, gradient); with `has_aux` the value is the pair
-      (value, aux).
+      A function of the arguments of `fun` that returns a pair (value, gradient); with `has_aux` the value is
+      the pair (value, aux).
     """
     check_callable(fun, "value_and_grad")
     _no_reduce_axes(reduce_axes)
@@ -321,7 +335,9 @@ def _check_input(name: str, x: Any, holomorphic: bool, allow_int: bool) -> None:
     check_arraylike(x, name, "an argument")
     dtype = get_aval(x).dtype
     if dtypes.issubdtype(dtype, dtypes.extended):
-        raise TypeError(f"{name} with input element type {dtype.name} is not supported: keys have no derivative")
+        raise TypeError(
+            f"{name} with input element type {dtype.name} is not supported: keys have no derivative"
+        )
     if holomorphic:
         if dtype.kind != "c":
             raise TypeError(
@@ -329,8 +345,9 @@ def _check_input(name: str, x: Any, holomorphic: bool, allow_int: bool) -> None:
             )
     elif not dtypes.issubdtype(dtype, np.inexact) and not allow_int:
         raise TypeError(
-            f"{name} requires real- or complex-valued inputs (input dtype that is a sub-dtype of np.inexact), but got "
-            f"{dtype.name}. If you want to use Boolean- or integer-valued inputs, use vjp or set allow_int to True."
+            f"{name} requires real- or complex-valued inputs (input dtype that is a sub-dtype of np.inexact),"
+            f" but got {dtype.name}. If you want to use Boolean- or integer-valued inputs, use vjp or set"
+            " allow_int to True."
         )
 
 
@@ -338,14 +355,14 @@ def _check_scalar(value: Any) -> None:
     leaves, treedef = tree.flatten(value)
     if len(leaves) != 1 or not tree.treedef_is_leaf(treedef):
         raise TypeError(
-            f"Gradient only defined for scalar-output functions. Output was: {value!r:.200}. To return more than the "
-            "value, return a pair (value, aux) and pass has_aux=True."
+            f"Gradient only defined for scalar-output functions. Output was: {value!r:.200}. To return more"
+            " than the value, return a pair (value, aux) and pass has_aux=True."
         )
     shape = get_aval(leaves[0]).shape
     if shape != ():
         raise TypeError(
-            f"Gradient only defined for scalar-output functions. Output had shape: {shape}. Reduce it to one number, "
-            "e.g. with jnp.sum or jnp.mean, or use jacrev for the derivative of every element."
+            f"Gradient only defined for scalar-output functions. Output had shape: {shape}. Reduce it to one"
+            " number, e.g. with jnp.sum or jnp.mean, or use jacrev for the derivative of every element."
         )
 
 
@@ -364,12 +381,13 @@ def _check_output(name: str, value: Any, holomorphic: bool) -> None:
         )
     elif not dtypes.issubdtype(dtype, np.floating):
         raise TypeError(
-            f"{name} requires real- or complex-valued outputs (output dtype that is a sub-dtype of np.floating), but "
-            f"got {dtype.name}. For differentiation of functions with integer outputs, use jax.vjp directly."
+            f"{name} requires real- or complex-valued outputs (output dtype that is a sub-dtype of"
+            f" np.floating), but got {dtype.name}. For differentiation of functions with integer outputs, use"
+            " jax.vjp directly."
         )
 
 
-# ------------------------------------------------------------------------------------------------ linear functions
+# ------------------------------------------------------------------------------------------- linear functions
 
 
 @api_boundary
@@ -403,7 +421,9 @@ def linear_transpose(fun: Fun, *primals: Any, reduce_axes: Sequence[Any] = ()) -
     def transposed(out_cotangent: Any) -> Any:
         flat, ct_tree = tree.flatten(out_cotangent)
         if ct_tree != out_tree:
-            raise TypeError(f"cotangent tree does not match function output, expected {out_tree} but got {ct_tree}")
+            raise TypeError(
+                f"cotangent tree does not match function output, expected {out_tree} but got {ct_tree}"
+            )
         cts = []
         for ct, aval in zip(flat, closed.out_avals):
             got = get_aval(ct)
@@ -428,13 +448,15 @@ def closure_convert(fun: Fun, *example_args: Any) -> tuple[Fun, list[Any]]:
       fun: a function of arrays or pytrees.
       example_args: arguments to trace it with.
     Returns:
-      (converted, consts): `converted(*args, *consts)` equals `fun(*args)`. The constants are those closed-over values
-      that can be differentiated.
+      (converted, consts): `converted(*args, *consts)` equals `fun(*args)`. The constants are those
+      closed-over values that can be differentiated.
     """
     leaves, in_tree = tree.flatten(tuple(example_args))
     flat_fun = FlatFun(fun, in_tree)
     closed = stage(flat_fun, [shaped(x) for x in leaves], name=fun_name(fun))
-    hoisted = [isinstance(c, Tracer) and dtypes.issubdtype(get_aval(c).dtype, np.inexact) for c in closed.consts]
+    hoisted = [
+        isinstance(c, Tracer) and dtypes.issubdtype(get_aval(c).dtype, np.inexact) for c in closed.consts
+    ]
     consts = [c for c, h in zip(closed.consts, hoisted) if h]
     out_tree, num_args = flat_fun.out_tree, len(example_args)
 
@@ -443,7 +465,9 @@ def closure_convert(fun: Fun, *example_args: Any) -> tuple[Fun, list[Any]]:
         values = [next(given) if h else c for c, h in zip(closed.consts, hoisted)]
         flat, tree_now = tree.flatten(tuple(args[:num_args]))
         if tree_now != in_tree:
-            raise TypeError(f"the converted function takes arguments of structure {in_tree}, but got {tree_now}")
+            raise TypeError(
+                f"the converted function takes arguments of structure {in_tree}, but got {tree_now}"
+            )
         return tree.unflatten(out_tree, eval_jaxpr(closed.jaxpr, values, *flat))
 
     return converted, consts
@@ -455,8 +479,8 @@ def fwd_and_bwd(
     """The forward and the backward pass of `fun` as two functions.
 
     Returns:
-      `fwd`, with the arguments of `fun`, returns (output, residuals), or (output, aux, residuals) with `has_aux`;
-      `bwd(residuals, cotangent)` returns the cotangents of the arguments in `argnums`.
+      `fwd`, with the arguments of `fun`, returns (output, residuals), or (output, aux, residuals) with
+      `has_aux`; `bwd(residuals, cotangent)` returns the cotangents of the arguments in `argnums`.
     """
     numbers = normalize_argnums(argnums)
 

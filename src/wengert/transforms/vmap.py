@@ -24,7 +24,7 @@ from wengert.transforms.batch import BatchAxis, batch_flat
 
 def vmap(
     fun: Callable[..., Any],
-    in_axes: int | None | Sequence[Any] = 0,
+    in_axes: int | Sequence[Any] | None = 0,
     out_axes: Any = 0,
     axis_name: Any = None,
     axis_size: int | None = None,
@@ -35,10 +35,11 @@ def vmap(
 
     Args:
       fun: a function of arrays or pytrees.
-      in_axes: the axis to map over: for all arguments, or a tuple with one entry for each. An entry is an int, None
-        (the argument is the same for all elements), or a pytree of these that is a prefix of the argument.
-      out_axes: where the results have the mapped axis, as a prefix of the output; None for results that are the same
-        for all elements.
+      in_axes: the axis to map over: for all arguments, or a tuple with one entry for each. An entry is an
+        int, None (the argument is the same for all elements), or a pytree of these that is a prefix of the
+        argument.
+      out_axes: where the results have the mapped axis, as a prefix of the output; None for results that are
+        the same for all elements.
       axis_name: a name by which collective operations inside of `fun` refer to the axis.
       axis_size: its size; only needed if nothing is mapped.
       spmd_axis_name, sum_match: accepted for compatibility.
@@ -53,28 +54,28 @@ def vmap(
         in_axes = tuple(in_axes)
     if in_axes is not None and not isinstance(in_axes, int | tuple):
         raise TypeError(
-            "vmap in_axes must be an int, None, or a tuple of entries corresponding to the positional arguments passed "
-            f"to the function, but got {in_axes!r}."
+            "vmap in_axes must be an int, None, or a tuple of entries corresponding to the positional"
+            f" arguments passed to the function, but got {in_axes!r}."
         )
     for leaf in tree.leaves(in_axes):
         if not isinstance(leaf, int) or isinstance(leaf, bool):
             raise TypeError(
-                "vmap in_axes must be an int, None, or (nested) container with those types as leaves, but got "
-                f"{in_axes!r}."
+                "vmap in_axes must be an int, None, or (nested) container with those types as leaves, but"
+                f" got {in_axes!r}."
             )
     for leaf in tree.leaves(out_axes):
         if not isinstance(leaf, int) or isinstance(leaf, bool):
             raise TypeError(
-                "vmap out_axes must be an int, None, or (nested) container with those types as leaves, but got "
-                f"{out_axes!r}."
+                "vmap out_axes must be an int, None, or (nested) container with those types as leaves, but"
+                f" got {out_axes!r}."
             )
 
     @api_boundary
     def vmap_fun(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
             raise ValueError(
-                "vmap in_axes must be an int, None, or a tuple of entries corresponding to the positional arguments "
-                f"passed to the function, but got {len(in_axes)=}, {len(args)=}."
+                "vmap in_axes must be an int, None, or a tuple of entries corresponding to the positional"
+                f" arguments passed to the function, but got {len(in_axes)=}, {len(args)=}."
             )
         flat, in_tree = tree.flatten((args, kwargs))
         for i, leaf in enumerate(flat):
@@ -130,9 +131,9 @@ def _mapped_size(
             rank = axis + 1 if axis >= 0 else -axis
             which = argument_names(fun, args, kwargs)[len(dims)]
             raise ValueError(
-                f"vmap was requested to map its argument along axis {axis}, which implies that its rank should be at "
-                f"least {rank}, but is only {aval.ndim} (its shape is {aval.shape}). It is {which}; if it is the same "
-                "for all elements, say None in in_axes."
+                f"vmap was requested to map its argument along axis {axis}, which implies that its rank"
+                f" should be at least {rank}, but is only {aval.ndim} (its shape is {aval.shape}). It is"
+                f" {which}; if it is the same for all elements, say None in in_axes."
             )
         dims.append(dim)
         sizes.append(aval.shape[dim])
@@ -140,7 +141,9 @@ def _mapped_size(
     if axis_size is not None:
         found.add(operator.index(axis_size))
     if not found:
-        raise ValueError("vmap must have at least one non-None value in in_axes or axis_size must be specified")
+        raise ValueError(
+            "vmap must have at least one non-None value in in_axes or axis_size must be specified"
+        )
     if len(found) > 1:
         raise ValueError(_sizes_differ(fun, args, kwargs, flat, dims, sizes, axis_size))
     return found.pop(), dims
@@ -176,8 +179,8 @@ def _place(out: Any, dim: int | None, to: int | None, size: int) -> Any:
     if to is None:
         if dim is not None:
             raise ValueError(
-                f"at vmap out_axes, got axis spec None but output was batched on axis {dim}: the result differs from "
-                "element to element, so it needs an axis for them"
+                f"at vmap out_axes, got axis spec None but output was batched on axis {dim}: the result"
+                " differs from element to element, so it needs an axis for them"
             )
         return result(out)
     rank = get_aval(out).ndim + (dim is None)
