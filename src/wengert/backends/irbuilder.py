@@ -14,9 +14,10 @@ nothing is parsed or checked here: LLVM does that once, at the end. An instructi
     b.ret()
     text = module.text()
 
-Types: `F16 BF16 F32 F64 I1 I8 I16 I32 I64 I128 PTR VOID`; `F32.vec(8)` is `<8 x float>`, and `F32.vec(1)` is `F32`
-itself: one lane means a scalar everywhere. Types are interned (compare with `is`) and know `.kind` ("f32"),
-`.lanes`, `.bits`, `.is_float`, `.text`, `.scalar`, and `.like("i32")`: as many lanes of another kind.
+Types: `F16 BF16 F32 F64 I1 I8 I16 I32 I64 I128 PTR VOID`; `F32.vec(8)` is `<8 x float>`, and `F32.vec(1)` is
+`F32` itself: one lane means a scalar everywhere. Types are interned (compare with `is`) and know `.kind`
+("f32"), `.lanes`, `.bits`, `.is_float`, `.text`, `.scalar`, and `.like("i32")`: as many lanes of another
+kind.
 
 Values: `Value(name, type, const)`; `const` is the Python number of a (splat) constant, else None.
 
@@ -639,8 +640,9 @@ class Builder:
     def gather(self, type: Type, pointers: Value, mask: Value | None = None, default: Operand = 0) -> Value:
         """Read one element from each address where the mask is true."""
         if type.lanes == 1:
-            whole = mask is None or mask.const == 1
-            return self.load(type, pointers) if whole else self.masked_load(type, pointers, mask, default)  # type: ignore[arg-type]
+            if mask is None or mask.const == 1:
+                return self.load(type, pointers)
+            return self.masked_load(type, pointers, mask, default)
         default = default if isinstance(default, Value) else constant(type, default)
         mask = constant(type.like("i1"), 1) if mask is None else mask
         size = constant(I32, max(type.bits >> 3, 1))

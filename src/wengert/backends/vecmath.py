@@ -3,9 +3,12 @@
     y = emit(b, "sin", x)
     z = emit(b, "pow", x, y)
 
-The values may have any number of lanes. float32 and float64 results are within 2 ulp, with the special values of C99:
-infinities, NaN, signed zeros, denormal arguments and results. float16 and bfloat16 are computed in float32 and rounded.
-`UNARY` and `BINARY` hold the names. The code has no branches, except that sin, cos and tan of huge arguments take one.
+The values may have any number of lanes. Results are within 2 ulp in float32 and float64 (erfc 3; lgamma and
+digamma 6 in float64), with the special values of C99: infinities, NaN, signed zeros, denormal arguments and
+results. float16 and bfloat16 are computed in float32 and rounded. `UNARY` and `BINARY` hold the names.
+
+The code has no calls, and no branches but these, each taken where some lane needs it: huge arguments of sin,
+cos and tan; the tails of erf_inv; negative arguments of lgamma and digamma; huge quotients of fmod.
 """
 
 from __future__ import annotations
@@ -68,9 +71,9 @@ BINARY: dict[str, Callable[[Builder, Value, Value], Value]] = {
 
 
 def emit(b: Builder, name: str, x: Value, y: Value | None = None) -> Value:
-    """The function `name` of x (and y, of the same type), for float16, bfloat16, float32 and float64 lanes."""
+    """The function `name` of x (and y, of the same type), in lanes of any float type."""
     kind = x.type.kind
-    if kind in ("f16", "bf16"):
+    if kind in ("f16", "bf16") and name != "nextafter":
         wide = emit(b, name, b.fpext(x, "f32"), None if y is None else b.fpext(y, "f32"))
         return b.fptrunc(wide, kind)
     with b.flags(""):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from wengert.backends.irbuilder import Builder, Value
-from wengert.backends.vecmath_core import INF, bits, floats, format_of, poly
+from wengert.backends.vecmath_core import INF, bits, poly
 
 # pi in two parts.
 _PI = {
     "f32": (3.1415927410125732, -8.742277657347586e-08),
     "f64": (3.141592653589793, 1.2246467991473532e-16),
 }
-# (asin(x) - x) / x**3 as a polynomial of x**2 on |x| <= 0.5; relative error of asin 5.0e-9 (float32), 1.6e-17 (float64).
+# (asin(x) - x) / x**3 as a polynomial of x**2 on |x| <= 0.5; relative error of asin 5.0e-9 (float32), 1.6e-17
+# (float64).
 _ASIN = {
     "f32": (
         0.16666752099990845,
@@ -34,7 +35,8 @@ _ASIN = {
         0.031851790973054926,
     ),
 }
-# (atan(x) - x) / x**3 as a polynomial of x**2 on |x| <= tan(pi/8); relative error of atan 7.2e-10 and 1.4e-18.
+# (atan(x) - x) / x**3 as a polynomial of x**2 on |x| <= tan(pi/8); relative error of atan 7.2e-10 and
+# 1.4e-18.
 _ATAN = {
     "f32": (
         -0.33333316445350647,

@@ -1,7 +1,8 @@
-"""What the vector elementary functions share: the layout of a float format, and the evaluation of polynomials.
+"""What the vector elementary functions share: the layout of a float format, and polynomials.
 
-Everything is written for values of any number of lanes, without branches, so that it vectorises on every target. It
-needs a fused multiply-add and round-to-nearest, and no fast-math flags (`vecmath.emit` turns them off).
+Everything is written for values of any number of lanes, without branches, so that it vectorises on every
+target. It needs a fused multiply-add and round-to-nearest, and no fast-math flags (`vecmath.emit` turns them
+off).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Format:
         self.sign_bit = 1 << (width - 1)
         self.exponent_mask = (2 * self.bias + 1) << mantissa
         self.tiny = 2.0 ** (1 - self.bias)  # the smallest normal number
-        # Adding 1.5 * 2**mantissa rounds to an integer and leaves it in the low bits; subtracting it gives the float.
+        # Adding 1.5 * 2**mantissa rounds to an integer and leaves it in the low bits; subtracting it gives
+        # the float.
         self.magic = 1.5 * 2.0**mantissa
         self.magic_bits = ((self.bias + mantissa) << mantissa) | (1 << (mantissa - 1))
 
@@ -59,7 +61,8 @@ def format_of(x: Value | Type) -> Format:
 def poly(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     """The polynomial with these coefficients, lowest power first.
 
-    Long ones are split into even and odd powers: two chains half as long run side by side, for one product more.
+    Long ones are split into even and odd powers: two chains half as long run side by side, for one product
+    more.
     """
     if len(coefficients) < 7:
         return _horner(b, x, coefficients)

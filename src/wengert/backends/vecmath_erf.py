@@ -7,7 +7,8 @@ from wengert.backends.vecmath_core import INF, NAN, at_most, poly, poly_pair
 from wengert.backends.vecmath_exp import exp2_moderate, exp_of_nonpositive
 from wengert.backends.vecmath_log import log_of_normal
 
-# erf(x) / x - 1 as a polynomial of x**2 on |x| <= 1; relative error of erf 1.5e-9 (float32), 1.4e-17 (float64).
+# erf(x) / x - 1 as a polynomial of x**2 on |x| <= 1; relative error of erf 1.5e-9 (float32), 1.4e-17
+# (float64).
 _ERF = {
     "f32": (
         0.12837916612625122,
@@ -43,8 +44,8 @@ _LOG2_ERFC = (
     -0.004254261031746864,
     0.00026908269501291215,
 )
-# exp(x**2) erfc(x) (x + 2) as a polynomial of (x - 2) / (x + 2), for x >= 1 to where erfc(x) is zero; relative error
-# 1.7e-8 (float32), 2.7e-17 (float64).
+# exp(x**2) erfc(x) (x + 2) as a polynomial of (x - 2) / (x + 2), for x >= 1 to where erfc(x) is zero;
+# relative error 1.7e-8 (float32), 2.7e-17 (float64).
 _ERFCX_CENTRE = 2.0
 _ERFCX = {
     "f32": (
@@ -81,8 +82,8 @@ _ERFCX = {
         6.943988366201493e-07,
     ),
 }
-# erf_inv(x) / x as a polynomial of w - 2.5 for w <= 5, and of sqrt(w) - 3 beyond, with w = -log(1 - x**2); relative
-# errors 6.5e-9 and 1.0e-8. The first coefficients stand apart, each in two parts.
+# erf_inv(x) / x as a polynomial of w - 2.5 for w <= 5, and of sqrt(w) - 3 beyond, with w = -log(1 - x**2);
+# relative errors 6.5e-9 and 1.0e-8. The first coefficients stand apart, each in two parts.
 _INVERSE_F32 = (
     (
         0.24664027988910675,
@@ -112,8 +113,8 @@ _INVERSE_F32_FIRST = (
     (2.832976818084717, -1.752482425843027e-08),
 )
 # float64: (erf_inv(x) / x - g) / (w - 1) for w <= 4, where g is its value at w = 1 in two parts, and
-# sqrt(w) - erf_inv(x) / x for 2 <= sqrt(w) <= 6.1, as quotients of polynomials of w - 1 and sqrt(w) - 2; relative
-# errors of erf_inv 1.8e-17 and 1.7e-17.
+# sqrt(w) - erf_inv(x) / x for 2 <= sqrt(w) <= 6.1, as quotients of polynomials of w - 1 and sqrt(w) - 2;
+# relative errors of erf_inv 1.8e-17 and 1.7e-17.
 _INVERSE_NEAR_FIRST = (1.1273743936892278, -4.6831882466579015e-17)
 _INVERSE_NEAR = (
     (

@@ -1,7 +1,8 @@
 """exp, exp2, expm1, tanh, sinh, cosh and the logistic function as vector arithmetic.
 
-All reduce x = k ln 2 + r with an integer k and |r| <= ln(2)/2, take a polynomial of r, and scale by 2**k through the
-exponent bits. The coefficients come from a weighted Remez exchange, rounded one after another to the format.
+All reduce x = k ln 2 + r with an integer k and |r| <= ln(2)/2, take a polynomial of r, and scale by 2**k
+through the exponent bits. The coefficients come from a weighted Remez exchange, rounded one after another to
+the format.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ _EXP2 = {
         4.4655587455054256e-10,
     ),
 }
-# (tanh(x) - x) / x**3 as a polynomial of x**2 on |x| <= 0.625; relative error 4.6e-9 (float32), 1.1e-17 (float64).
+# (tanh(x) - x) / x**3 as a polynomial of x**2 on |x| <= 0.625; relative error 4.6e-9 (float32), 1.1e-17
+# (float64).
 _TANH = {
     "f32": (
         -0.3333328068256378,
@@ -111,7 +113,8 @@ _TANH = {
         -1.6012823761236665e-05,
     ),
 }
-# (sinh(x) - x) / x**3 as a polynomial of x**2 on |x| <= 1; relative error 3.6e-10 (float32), 3.0e-19 (float64).
+# (sinh(x) - x) / x**3 as a polynomial of x**2 on |x| <= 1; relative error 3.6e-10 (float32), 3.0e-19
+# (float64).
 _SINH = {
     "f32": (0.1666666716337204, 0.008333315141499043, 0.0001984165864996612, 2.7900730401597684e-06),
     "f64": (
@@ -142,7 +145,7 @@ def _reduce(b: Builder, x: Value) -> tuple[Value, Value]:
 def _scaled(
     b: Builder, p: Value, i: Value, x: Value, limits: tuple[float, float, float], fmt: Format
 ) -> Value:
-    """p * 2**k for p near 1; denormal results are rounded once; inf and NaN where x is above the range or NaN."""
+    """p * 2**k for p near 1, rounded once where denormal; inf or NaN where x is too large or NaN."""
     largest, smallest, _ = limits
     small = b.fcmp("olt", x, smallest)
     # The exponent is added as an integer, since 2**k alone may overflow where p * 2**k does not.

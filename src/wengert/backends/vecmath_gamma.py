@@ -1,4 +1,4 @@
-"""The logarithm of the gamma function and its derivative, as vector arithmetic in float64 (float32 is rounded from it)."""
+"""The logarithm of the gamma function and its derivative, as vector arithmetic in float64."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import INF, NAN, in_double, poly
 from wengert.backends.vecmath_log import log
 
-# lgamma(x) / (x - 1) for 1/2 <= x <= 3/2, and lgamma(x) / (x - 2) for 3/2 <= x <= 5/2, as quotients of polynomials of
-# x - 1/2 and x - 3/2; relative errors 9.0e-18 and 3.5e-17.
+# lgamma(x) / (x - 1) for 1/2 <= x <= 3/2, and lgamma(x) / (x - 2) for 3/2 <= x <= 5/2, as quotients of
+# polynomials of x - 1/2 and x - 3/2; relative errors 9.0e-18 and 3.5e-17.
 _LGAMMA_ONE = (
     (
         -1.1447298858494002,
@@ -118,8 +118,8 @@ _SIN_PI = (
 def _lgamma_positive(b: Builder, x: Value) -> Value:
     """lgamma(x) for x >= 0.
 
-    Below 1/2 it is lgamma(x + 1) - log(x); from 5/2 to 7 it comes from the interval around 2, with the logarithm of
-    the factors between; beyond is Stirling's series.
+    Below 1/2 it is lgamma(x + 1) - log(x); from 5/2 to 7 it comes from the interval around 2, with the
+    logarithm of the factors between; beyond is Stirling's series.
     """
     tiny = b.fcmp("olt", x, 0.5)
     large = b.fcmp("oge", x, 7.0)
@@ -161,7 +161,7 @@ def _sin_pi_fraction(b: Builder, x: Value) -> tuple[Value, Value]:
 
 
 def lgamma(b: Builder, x: Value) -> Value:
-    """log |gamma(x)|; infinite at the whole numbers from 0 down. Near zeros on the negative axis the error is absolute."""
+    """log |gamma(x)|; infinite at the whole numbers from 0 down. For x < 0 the error is absolute."""
     if x.type.kind == "f32":
         return b.fptrunc(lgamma(b, in_double(b, x)), "f32")
     a = b.fabs(x)
@@ -181,7 +181,7 @@ def lgamma(b: Builder, x: Value) -> Value:
 
 
 def _digamma_positive(b: Builder, x: Value) -> Value:
-    """digamma(x) for x >= 1: around its root a quotient, from 2 to 7 by recurrence from there, then a series."""
+    """digamma(x) for x >= 1: a quotient around its root, from 2 to 7 by recurrence, then a series."""
     y = x
     # The sum of the reciprocals between, as one quotient.
     top, bottom = b.const(x.type, 0.0), b.const(x.type, 1.0)

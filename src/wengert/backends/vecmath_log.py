@@ -1,6 +1,6 @@
 """log, log2, log10, log1p and the inverse hyperbolic functions as vector arithmetic.
 
-A positive number is 2**k (1 + f) with 1 + f between sqrt(1/2) and sqrt(2), and log(1 + f) is a polynomial of f
+A positive number is 2**k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), and log(1 + f) is a polynomial of f
 (float32), or of s = f / (2 + f), in which log(1 + f) = 2 artanh(s) is odd (float64).
 """
 
@@ -48,7 +48,7 @@ _LOG_F64 = (
 
 
 def split_exponent(b: Builder, x: Value, *, denormals: bool = True) -> tuple[Value, Value, Value]:
-    """(k, f, e) with x = 2**k (1 + f), k as float; e is k plus the format's bias, as an integer. x must be positive."""
+    """(k, f, e) with x = 2**k (1 + f) > 0, k as float; e is k plus the format's bias, as an integer."""
     fmt = format_of(x)
     offset = float(fmt.bias)
     k_shift: Value | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from wengert.backends.irbuilder import Builder, Value
-from wengert.backends.vecmath_core import INF, bits, floats, format_of, nearest_integer, poly, power_of_two
+from wengert.backends.vecmath_core import INF, format_of, nearest_integer, poly, power_of_two
 from wengert.backends.vecmath_log import split_exponent
 
-# The cube root on sqrt(1/2) <= x <= sqrt(2), to start from; relative error 9.5e-6 (float32), 1.3e-6 (float64).
+# The cube root on sqrt(1/2) <= x <= sqrt(2), to start from; relative error 9.5e-6 (float32), 1.3e-6
+# (float64).
 _CBRT = {
     "f32": (
         0.4516604244709015,
@@ -54,8 +55,8 @@ def cbrt(b: Builder, x: Value) -> Value:
 def fmod(b: Builder, x: Value, y: Value) -> Value:
     """C's fmod: x - n y with n whole and the result between 0 and y in size, with the sign of x; exact.
 
-    A step subtracts the nearest multiple of y that the precision allows, which is exact, and leaves a remainder smaller
-    by the precision. Mostly one step is enough.
+    A step subtracts the nearest multiple of y that the precision allows, which is exact, and leaves a
+    remainder smaller by the precision. Mostly one step is enough.
     """
     steps, stride = (14, 2.0**100) if x.type.kind == "f32" else (44, 2.0**900)
     a, size = b.fabs(x), b.fabs(y)
@@ -84,11 +85,12 @@ def fmod(b: Builder, x: Value, y: Value) -> Value:
 
 
 def nextafter(b: Builder, x: Value, y: Value) -> Value:
-    """The next number after x towards y."""
-    i = bits(b, x)
+    """The next number after x towards y, in any float type."""
+    kind, int_kind = x.type.kind, f"i{x.type.bits}"
+    i = b.bitcast(x, int_kind)
     away = b.xor(b.fcmp("ogt", y, x), b.icmp("slt", i, 0))
-    moved = floats(b, b.add(i, b.select(away, b.const(i.type, 1), -1)))
-    from_zero = b.copysign(floats(b, b.const(i.type, 1)), y)
+    moved = b.bitcast(b.add(i, b.select(away, b.const(i.type, 1), -1)), kind)
+    from_zero = b.copysign(b.bitcast(b.const(i.type, 1), kind), y)
     moved = b.select(b.fcmp("oeq", x, 0.0), from_zero, moved)
     moved = b.select(b.fcmp("oeq", x, y), y, moved)
     return b.select(b.fcmp("uno", x, y), b.fadd(x, y), moved)

@@ -1,7 +1,7 @@
 """pow and integer powers as vector arithmetic.
 
-float32 powers are computed in float64. For float64 the logarithm is taken as an unevaluated sum of two floats, good to
-about 2**-65, since its error is multiplied by as much as 745 in the result.
+float32 powers are computed in float64. For float64 the logarithm is taken as an unevaluated sum of two
+floats, good to about 2**-65, since its error is multiplied by as much as 745 in the result.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _pow_of_positive_f64(b: Builder, a: Value, y: Value) -> Value:
 
 
 def pow(b: Builder, x: Value, y: Value) -> Value:
-    """x**y, with the special values of C99: pow(x, 0) = pow(1, y) = 1 even for NaN, NaN for a negative x and broken y."""
+    """x**y as in C99: pow(x, 0) = pow(1, y) = 1 even for NaN; NaN for a negative x and broken y."""
     size = b.fabs(x)
     if x.type.kind == "f32":
         z = b.fptrunc(_pow_of_positive_f32(b, in_double(b, size), in_double(b, y)), "f32")

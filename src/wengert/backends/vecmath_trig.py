@@ -1,8 +1,8 @@
 """sin, cos and tan as vector arithmetic.
 
-The argument is reduced by subtracting a multiple of pi or pi/2 in three parts (Cody and Waite), exact enough while the
-multiple is not too large. Where some lane's argument is larger, a branch that is rarely taken reduces lane by lane
-with 192 bits of 1/pi (Payne and Hanek).
+The argument is reduced by subtracting a multiple of pi or pi/2 in three parts (Cody and Waite), exact enough
+while the multiple is not too large. Where some lane's argument is larger, a branch that is rarely taken
+reduces lane by lane with 192 bits of 1/pi (Payne and Hanek).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _COS = (
     2.087572857467499e-09,
     -1.1359889087470778e-11,
 )
-# (tan(r) - r) / r**3 as a polynomial of r**2 on |r| <= pi/4; relative error of tan 1.3e-9 (float32), 1.3e-17 (float64).
+# (tan(r) - r) / r**3 as a polynomial of r**2 on |r| <= pi/4; relative error of tan 1.3e-9 (float32), 1.3e-17
+# (float64).
 _TAN = {
     "f32": (
         0.33333349227905273,
@@ -206,8 +207,9 @@ def _reduce_lanes(b: Builder, x: Value, *, per_pi: int, half: bool) -> list[Valu
 def _reduce_scalar(b: Builder, x: Value, table: Value, *, per_pi: int, half: bool) -> tuple[Value, Value]:
     """`_reduce` for one float64 of at least 2**-11, in integers.
 
-    |x| = m 2**e with an integer m. Of per_pi / pi only the 192 bits with weights from 2**(1 - e) down matter: those before
-    give multiples of 4, those after too little. m times them, modulo 2**192, is the quotient modulo 4.
+    |x| = m 2**e with an integer m. Of per_pi / pi only the 192 bits with weights from 2**(1 - e) down matter:
+    those before give multiples of 4, those after too little. m times them, modulo 2**192, is the quotient
+    modulo 4.
     """
     all_bits = bits(b, x)
     e = b.sub(b.and_(b.lshr(all_bits, 52), 0x7FF), 1075)
