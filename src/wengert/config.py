@@ -351,6 +351,8 @@ class _ConfigHandle:
     """`wengert.config`: reads flags as attributes, sets them for the whole process by `update`."""
 
     __slots__ = ()
+    # `wengert.config` names this handle once the package is imported, and the rest of the package asks it
+    current = staticmethod(current)
 
     def update(self, name: str, val: Any) -> None:
         """Set a flag for the whole process; a context manager that is open still overrides it.
