@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wengert import config
+from wengert.config import current
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     Acc,
@@ -35,7 +35,7 @@ from wengert.errors import CompileError
 
 def enabled() -> bool:
     """Whether programs are to be checked."""
-    return config.current().enable_checks
+    return current().enable_checks
 
 
 def verify(program: Program) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wengert import config
+from wengert.config import current
 from wengert.core import array as _array, dtypes, source as _source
 from wengert.core.avals import ShapedArray
 from wengert.errors import (
@@ -164,7 +164,7 @@ class EvalTrace(Trace):
             else:
                 avals.append(get_aval(a))
                 values.append(a)
-        settings = config.current()
+        settings = current()
         if prim.compiled and not settings.disable_jit:
             return _compiled_call(prim, args, params)
         out_avals = _eager_avals(prim, avals, params)
@@ -278,7 +278,7 @@ def get_aval(x: Any) -> ShapedArray:
     """
     if isinstance(x, _array.ArrayBase):
         return x.aval
-    key = (type(x), config.current().enable_x64)
+    key = (type(x), current().enable_x64)
     found = _number_avals.get(key)
     if found is not None:
         return found

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from wengert import config, tree
+from wengert import tree
+from wengert.config import current
 from wengert.core import dtypes
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray, same_type
@@ -72,7 +73,7 @@ def trace_body(fun: Fun, in_tree: Any, avals: Sequence[ShapedArray], role: str, 
     of an
     enclosing trace: a loop that is called again then needs no tracing.
     """
-    key = (role, in_tree, *avals, config.current().trace_key, named_axes())
+    key = (role, in_tree, *avals, current().trace_key, named_axes())
     try:
         known = _bodies.setdefault(fun if owner is None else owner, {})
     except TypeError:  # not hashable, or no weak references to it
@@ -238,7 +239,7 @@ def scan(
     init_flat, carry_tree = _flatten("scan", init)
     xs_flat, xs_tree = _flatten("scan", xs)
     n = _scan_length(xs_flat, length)
-    if config.current().disable_jit:
+    if current().disable_jit:
         return _scan_in_python(f, init, xs_flat, xs_tree, n, reverse)
     in_tree = tree.treedef_tuple((carry_tree, xs_tree))
     x_avals = [ShapedArray(a.shape[1:], a.dtype, a.weak_type) for a in _each(get_aval, xs_flat)]
@@ -340,7 +341,7 @@ def while_loop(cond_fun: Fun, body_fun: Fun, init_val: Any) -> Any:
     """
     check_callable(cond_fun, "while_loop")
     check_callable(body_fun, "while_loop")
-    if config.current().disable_jit:
+    if current().disable_jit:
         value = init_val
         while cond_fun(value):
             value = body_fun(value)
@@ -417,7 +418,7 @@ def fori_loop(
     static = not isinstance(lower, Tracer) and not isinstance(upper, Tracer)
     if not static and unroll is not None:
         raise ValueError("Can only use `unroll` in `fori_loop` if the loop bounds are statically known.")
-    if config.current().disable_jit and (static or _concrete(lower, upper)):
+    if current().disable_jit and (static or _concrete(lower, upper)):
         value = init_val
         for i in range(int(lower), int(upper)):
             value = body_fun(operand(dtype.type(i)), value)
@@ -647,7 +648,7 @@ def _cond(pred: Any, true_fun: Fun, false_fun: Fun, operands: tuple[Any, ...]) -
     if not callable(true_fun) or not callable(false_fun):
         raise TypeError("lax.cond: true_fun and false_fun arguments should be callable.")
     pred = _scalar_pred(pred)
-    if config.current().disable_jit and _concrete(pred):
+    if current().disable_jit and _concrete(pred):
         chosen = true_fun if bool(pred._np if isinstance(pred, Array) else pred) else false_fun
         return tree.map(result, chosen(*operands))
     if isinstance(pred, bool | np.bool_):
@@ -710,7 +711,7 @@ def switch(index: Any, branches: Sequence[Fun], *operands: Any, operand: Any = _
     last = len(branches) - 1
     if not isinstance(index, Tracer):
         chosen = min(max(_python_int(index), 0), last)
-        if config.current().disable_jit:
+        if current().disable_jit:
             return tree.map(result, branches[chosen](*operands))
         which: Any = np.int32(chosen)
     else:

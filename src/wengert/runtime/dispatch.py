@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from wengert import config, tree
+from wengert import tree
+from wengert.config import current
 from wengert.backends import cpu, llvm
 from wengert.compiler.loops import Call, View
 from wengert.compiler.pipeline import Compilation, compile_jaxpr, total_work

@@ -30,7 +30,7 @@ import threading
 import time
 from typing import Final
 
-from wengert import config
+from wengert.config import current
 from wengert.backends import cpu
 
 _SPIN_SECONDS: Final = 50e-6
@@ -389,7 +389,7 @@ class _Team:
         return max(100, min(100_000, int(200 * _SPIN_SECONDS / seconds)))
 
     def target_size(self) -> int:
-        asked = self.wanted or config.current().num_threads or cpu_limit()
+        asked = self.wanted or current().num_threads or cpu_limit()
         return max(1, min(asked, cpu_limit(), _MAX_THREADS))
 
     def start(self) -> None:
@@ -474,5 +474,5 @@ def _address(name: str) -> int | None:
 
 
 cpu.add_provider("wengert_parallel", _address)
-if (_configured := config.current().num_threads) is not None:
+if (_configured := current().num_threads) is not None:
     cpu.set_blas_threads(min(_configured, cpu_limit()))

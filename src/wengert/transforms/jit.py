@@ -9,7 +9,8 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from wengert import config, tree
+from wengert import tree
+from wengert.config import current
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
 from wengert.core.axes import named_axes, naming_axes
@@ -125,7 +126,7 @@ class JitFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs and current_trace() is eval_trace:
             # the count tells a call with other arguments than Arrays from one with fewer
-            key = (config.current(), len(args), *[a.aval for a in args if type(a) is Array])
+            key = (current(), len(args), *[a.aval for a in args if type(a) is Array])
             call = self._calls.get(key)
             if call is not None:
                 return call(args)
@@ -139,7 +140,7 @@ class JitFunction:
 
     def _first_call(self, args: tuple[Any, ...], key: Any) -> Any:
         try:
-            if config.current().disable_jit:
+            if current().disable_jit:
                 return self.call(args, {})
             entry, _ = self.prepare(args, {})
             if not all(type(c) is Array for c in entry.consts):
@@ -153,7 +154,7 @@ class JitFunction:
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call by way of the `jit` primitive, under whatever trace is the current one."""
-        if config.current().disable_jit:
+        if current().disable_jit:
             return self._fun(*args, **kwargs)
         entry, flat = self.prepare(args, kwargs)
         flat = [operand(x) for x in flat]
@@ -172,7 +173,7 @@ class JitFunction:
             if not is_arraylike(x) and not isinstance(x, ShapeDtypeStruct | ShapedArray):
                 raise TypeError(self.bad_argument(dynamic, len(avals), x))
             avals.append(shaped(x))
-        key = (in_tree, *avals, static, config.current().trace_key, named_axes())
+        key = (in_tree, *avals, static, current().trace_key, named_axes())
         entry = self._cache.entries.get(key)
         if entry is None:
             entry = self.trace_entry(dynamic, static, avals, in_tree)

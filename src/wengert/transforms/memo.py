@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from wengert import config
+from wengert.config import current
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -25,7 +25,7 @@ def memoized(function: _F) -> _F:
         found = memo.get(closed)
         if found is None:
             found = memo[closed] = {}
-        key = (config.current().trace_key, *args)
+        key = (current().trace_key, *args)
         if key not in found:
             found[key] = function(closed, *args)
         return found[key]
