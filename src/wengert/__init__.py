@@ -77,11 +77,11 @@ from wengert.config import (
     transfer_guard_device_to_host as transfer_guard_device_to_host,
     transfer_guard_host_to_device as transfer_guard_host_to_device,
 )
-from wengert.core import pretty as _pretty
-from wengert.core.array import ArrayBase as Array
+from wengert.core import pretty as _pretty  # noqa: F401  (says how jaxprs print)
+from wengert.core.array import ArrayBase
 from wengert.core.device import Device as Device
 from wengert.core.dtypes import float0 as float0
-from wengert.runtime import dispatch as _dispatch
+from wengert.runtime import dispatch as _dispatch  # noqa: F401  (says how compiled calls run)
 from wengert.transforms.api_util import ShapeDtypeStruct as ShapeDtypeStruct
 from wengert.transforms.checkpoint import (
     checkpoint as checkpoint,
@@ -117,6 +117,8 @@ from wengert.transforms.vjp import (
 )
 from wengert.transforms.vmap import vmap as vmap
 
+# tracers are arrays too: isinstance(x, Array) holds inside of traced functions
+Array = ArrayBase
 __version_info__ = tuple([int(part) for part in __version__.split(".")])
 
 # Imported when they are first asked for: most programs need few of them.

@@ -22,8 +22,8 @@ __version__ = "0.1.0"
 def _check_backend(backend: str | None) -> None:
     if backend not in (None, "cpu"):
         raise RuntimeError(
-            f"Unknown backend {backend!r}: the only backend that is present is 'cpu'. Leave the argument out to run on"
-            " what there is."
+            f"Unknown backend {backend!r}: the only one that is present is 'cpu'. Leave the argument out to"
+            " run on what there is."
         )
 
 
@@ -123,7 +123,7 @@ def copy_to_host_async(x: Any) -> Any:
 
 
 def effects_barrier() -> None:
-    """Wait for side effects to have happened. Calls return when they have, so there is nothing to wait for."""
+    """Wait for side effects to have happened: they have, when a call returns."""
 
 
 def typeof(x: Any) -> Any:

@@ -16,8 +16,9 @@ _names: ContextVar[tuple[str, ...]] = ContextVar("wengert_scopes", default=())
 
 @contextlib.contextmanager
 def named_scope(name: str) -> Iterator[None]:
-    """A context manager, and a decorator, that names a part of a program for its readers; what it computes is the
-    same.
+    """A context manager, and a decorator, that names a part of a program for its readers.
+
+    What it computes is the same.
 
     Raises:
       TypeError: the name is no string.
@@ -32,7 +33,7 @@ def named_scope(name: str) -> Iterator[None]:
 
 
 def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[..., Any]:
-    """`fun`, as an equation of its own, under its own name or another, in the jaxprs of functions that call it."""
+    """`fun`, as an equation of its own in the jaxprs of functions that call it, under the given name."""
     check_callable(fun, "named_call")
 
     def called(*args: Any, **kwargs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -14,11 +15,7 @@ def axis_size(name: Any) -> int:
     """The size of a named axis; the product, for a tuple of names. NameError if there is none of that
     name."""
     if isinstance(name, tuple):
-        sizes = [axis_size(n) for n in name]
-        product = 1
-        for size in sizes:
-            product *= size
-        return product
+        return math.prod(axis_size(n) for n in name)
     for known, size in reversed(_env.get()):
         if known == name:
             return size

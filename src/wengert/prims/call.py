@@ -113,7 +113,7 @@ def _jit_linearize(
 
 # jaxpr: what is called, without constants; name: the function's; donated_invars: which arguments' memory may
 # be reused; keep_unused: arguments that aren't used stay; inline: staging replaces the call by its equations
-jit_p = Primitive(
+jit_p: Primitive = Primitive(
     "jit",
     "call",
     abstract_eval=call_avals,
@@ -222,7 +222,7 @@ def _remat_linearize(
 
 
 # A barrier for the compiler: what is computed inside is computed again, and not taken from outside.
-remat_p = Primitive(
+remat_p: Primitive = Primitive(
     "remat2",
     "call",
     abstract_eval=call_avals,
@@ -247,7 +247,7 @@ def _name_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, name: str) -> 
 
 
 # Its result is its operand. It gives policies of `checkpoint` a name to go by.
-name_p = Primitive(
+name_p: Primitive = Primitive(
     "name",
     "view",
     abstract_eval=lambda x, *, name: x,

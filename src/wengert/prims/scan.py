@@ -195,7 +195,7 @@ def _place_residuals(
     jaxpr = lin.primal.jaxpr
     invariant = _invariant_vars(jaxpr, num_consts)
     outvars = list(jaxpr.outvars[: lin.num_outs])
-    ys = {v: num_carry + k for k, v in enumerate(outvars[num_carry:]) if isinstance(v, Var)}
+    ys: dict[Any, int] = {v: num_carry + k for k, v in enumerate(outvars[num_carry:]) if isinstance(v, Var)}
     outer_outs: list[Any] = []
     constant: list[tuple[str, int]] = []
     stacks: list[tuple[str, int]] = []

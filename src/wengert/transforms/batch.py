@@ -230,7 +230,7 @@ def batched_bwd(
         given = [_unbatched_zero(c, d) if type(c) is Zero else trace.join(c, d) for c, d in zip(cts, ct_dims)]
         with using_trace(trace), naming_axes(axis.names()):
             found = bwd(rs, given)
-        results = []
+        results: list[Any] = []
         for ct, to in zip(found, arg_dims, strict=True):
             if ct is None or type(ct) is Zero:
                 results.append(None)

@@ -178,8 +178,9 @@ def _check_input(name: str, x: Any, holomorphic: bool, wanted: Any) -> None:
     elif wanted is not None and not dtypes.issubdtype(dtype, wanted):
         kind = "real-valued" if wanted is np.floating else "real- or complex-valued"
         raise TypeError(
-            f"{name} requires {kind} inputs (input dtype that is a sub-dtype of np.{wanted.__name__}), but got"
-            f" {dtype.name}. For holomorphic differentiation, pass holomorphic=True; integers have no derivative."
+            f"{name} requires {kind} inputs (input dtype that is a sub-dtype of np.{wanted.__name__}), but"
+            f" got {dtype.name}. For holomorphic differentiation, pass holomorphic=True; integers have no"
+            " derivative."
         )
 
 

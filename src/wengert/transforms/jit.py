@@ -168,7 +168,7 @@ class JitFunction:
         """The traced function for these arguments, and the flat list of those that aren't static."""
         dynamic, static = self.split_static(args, kwargs)
         flat, in_tree = tree.flatten(dynamic)
-        avals = []
+        avals: list[ShapedArray] = []
         for x in flat:
             if not is_arraylike(x) and not isinstance(x, ShapeDtypeStruct | ShapedArray):
                 raise TypeError(self.bad_argument(dynamic, len(avals), x))

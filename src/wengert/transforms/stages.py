@@ -178,7 +178,7 @@ class Compiled(_Stage):
         return _hooks.memory(self._entry.jaxpr)
 
 
-class _Hooks:
+class Hooks:
     """What the compiler, a layer above, says of programs; it replaces these defaults."""
 
     @staticmethod
@@ -198,10 +198,10 @@ class _Hooks:
         return None
 
 
-_hooks: Any = _Hooks
+_hooks: type[Hooks] = Hooks
 
 
-def set_hooks(hooks: Any) -> None:
-    """Say how programs are compiled ahead of time and described: an object with the methods of `_Hooks`."""
+def set_hooks(hooks: type[Hooks]) -> None:
+    """Say how programs are compiled ahead of time and described."""
     global _hooks
     _hooks = hooks

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from wengert.core import dtypes
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
 from wengert.core.staging import eval_eqn, stage, tracing_line
 from wengert.core.zeros import UndefinedPrimal, Zero, add_cotangents, compute, instantiate, is_undefined
@@ -91,8 +90,3 @@ def transpose_jaxpr(
         backward, [*values, *(a for a, nz in zip(ct_avals, ct_nonzeros) if nz)], name=closed.jaxpr.name
     )
     return result, tuple(out_nonzeros)
-
-
-def is_differentiable(dtype: Any) -> bool:
-    """Whether values of the dtype have tangents."""
-    return dtypes.issubdtype(dtype, dtypes.np.inexact)

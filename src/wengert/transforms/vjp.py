@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert import tree
 from wengert.core import dtypes
+from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Jaxpr
 from wengert.core.source import api_boundary
 from wengert.core.staging import eval_jaxpr, stage
@@ -170,6 +171,12 @@ class Pullback:
 
     jaxpr: Jaxpr
     name: str
+    in_avals: list[ShapedArray]
+    in_nonzeros: list[bool]
+    in_tree: Any
+    out_avals: list[ShapedArray]
+    out_nonzeros: list[bool]
+    out_tree: Any
 
     def __call__(self, residuals: Sequence[Any], *args: Any) -> Any:
         if len(args) != 1:
