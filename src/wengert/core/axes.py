@@ -15,7 +15,8 @@ def axis_size(name: Any) -> int:
     """The size of a named axis; the product, for a tuple of names. NameError if there is none of that
     name."""
     if isinstance(name, tuple):
-        return math.prod(axis_size(n) for n in name)
+        product: int = math.prod(axis_size(n) for n in name)
+        return product
     for known, size in reversed(_env.get()):
         if known == name:
             return size

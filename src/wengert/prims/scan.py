@@ -23,6 +23,7 @@ from wengert.transforms.dce import dce_closed, prune_eqns
 from wengert.transforms.jvp import jvp_jaxpr
 from wengert.transforms.linearize import Linearized, linearize_jaxpr
 from wengert.transforms.memo import memoized
+from wengert.transforms.residuals import store_less
 from wengert.transforms.transpose import backward_pass
 
 
@@ -192,6 +193,10 @@ def _place_residuals(
     Arguments of the body are handed on. What depends on consts alone is computed once, before the loop. The
     rest is stacked, except for ys, which are stacked already.
     """
+    jaxpr = lin.primal.jaxpr
+    consts, carry, xs = split(jaxpr.invars, num_consts, num_carry)
+    stacked_outs = [v for v in jaxpr.outvars[num_carry : lin.num_outs] if isinstance(v, Var)]
+    lin = store_less(lin, [*consts, *xs, *stacked_outs], _invariant_vars(jaxpr, num_consts), carry)
     jaxpr = lin.primal.jaxpr
     invariant = _invariant_vars(jaxpr, num_consts)
     outvars = list(jaxpr.outvars[: lin.num_outs])
