@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from wengert.backends import scalars, vectorise
 from wengert.backends.frame import Dependencies, Frame, memory_type
-from wengert.backends.irbuilder import I32, I64, PTR, VOID, Module, Value
+from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Module, Value
 from wengert.compiler.affine import Affine, Axis, Symbol
 from wengert.compiler.loops import (
     Accumulate,
@@ -17,6 +17,7 @@ from wengert.compiler.loops import (
     For,
     Gather,
     Gemm,
+    If,
     Index,
     Init,
     Let,
@@ -109,6 +110,8 @@ class _Emitter:
             frame.forget([stmt.name])
         elif isinstance(stmt, Accumulate):
             self.accumulate(frame, stmt)
+        elif isinstance(stmt, If):
+            self.conditional(frame, stmt)
         elif isinstance(stmt, Call):
             self.call(frame, stmt)
         elif isinstance(stmt, Loop):
@@ -138,6 +141,15 @@ class _Emitter:
                 value = scalars.apply(b, stmt.combine, [old, value], stmt.buffer.dtype, stmt.buffer.dtype)
             b.store(frame.to_memory(stmt.buffer, value), pointer)
         frame.forget([stmt.buffer])
+
+    def conditional(self, frame: Frame, stmt: If) -> None:
+        def run() -> None:
+            frame.scopes.append({})
+            for s in stmt.body:
+                self.statement(frame, s)
+            frame.scopes.pop()
+
+        frame.b.when(frame.emit(stmt.condition), run, [])
 
     # ---- accumulators
 
@@ -439,8 +451,8 @@ class _Emitter:
 
     def view(self, frame: Frame, view: View) -> Value:
         """The address at which a view begins."""
-        offset = view.offset
-        return frame.b.gep(memory_type(view.buffer), frame.pointer(view.buffer), frame.linear(offset.terms, offset.const))
+        offset = view.offset * view.dtype.itemsize  # in bytes: there are dtypes that LLVM has no type for
+        return frame.b.gep(I8, frame.pointer(view.buffer), frame.linear(offset.terms, offset.const))
 
     def call(self, frame: Frame, stmt: Call) -> None:
         b = frame.b

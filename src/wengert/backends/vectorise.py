@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wengert.compiler.affine import Affine, Axis
-from wengert.compiler.loops import I64, Accumulate, Expr, For, Gather, Load, Op, Piecewise, Stmt, Store
+from wengert.compiler.loops import I64, Accumulate, Expr, For, Gather, If, Load, Op, Piecewise, Stmt, Store
 from wengert.compiler.rewrite import statements, values, walk
 
 _LONG = 4  # vectors that a reduction works on at a time, to hide the latency of its additions
@@ -14,7 +14,7 @@ _LONG = 4  # vectors that a reduction works on at a time, to hide the latency of
 def lanes_of(loop: For, vector_bits: int) -> int:
     """How many lanes the loop gets, when it comes to its turn; 1 means that it stays scalar."""
     trips = loop.hi - loop.lo
-    if trips < 2 or not _can_be_vector(loop):
+    if trips < 2 or loop.ordered or not _can_be_vector(loop):
         return 1
     inner = [s for s in loop.body if isinstance(s, For)]
     if inner and not _better_outside(loop):
@@ -28,6 +28,8 @@ def lanes_of(loop: For, vector_bits: int) -> int:
 def _can_be_vector(loop: For) -> bool:
     """Whether the iterations may run side by side, in lanes."""
     for stmt in statements(loop.body):
+        if isinstance(stmt, If):
+            return False
         if isinstance(stmt, Store):
             if stmt.combine or any(isinstance(i, Expr) for i in stmt.index):
                 return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,6 +52,22 @@ def is_native(dtype: DType) -> bool:
     return dtype.name in _NATIVE
 
 
+# What is computed at once if the operands are integer constants, as indices often are.
+_FOLD: dict[str, Callable[[Any, Any], Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "min": np.minimum,
+    "max": np.maximum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
 _ids = itertools.count()
 
 
@@ -246,7 +262,7 @@ class Exprs:
     def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Expr:
         if dtype is None:
             dtype = BOOL if name in COMPARISONS else args[-1].dtype
-        if len(args) == 2 and isinstance(args[0], Const) and name in ("mul", "add"):
+        if len(args) == 2 and isinstance(args[0], Const) and name in ("mul", "add", "and"):
             args = (args[1], args[0])
         if len(args) == 2 and isinstance(args[1], Const):
             simpler = self._with_const(name, args[0], args[1])
@@ -264,6 +280,14 @@ class Exprs:
     def _with_const(self, name: str, x: Expr, c: Expr) -> Expr | None:
         """x * 1 is x; a division by a number becomes a multiplication, which costs a rounding, as it does in XLA."""
         assert isinstance(c, Const)
+        if isinstance(x, Const) and name in _FOLD and x.dtype.kind in "iub":
+            with np.errstate(all="ignore"):
+                value = _FOLD[name](x.value, c.value)
+            return self.const(value, BOOL if name in COMPARISONS else x.dtype)
+        if name == "add" and c.dtype.kind in "iu" and c.value == 0:
+            return x
+        if name == "and" and c.dtype == BOOL:
+            return x if c.value else c
         if name in ("mul", "div") and c.value == 1:
             return x
         if name == "div" and c.dtype.kind == "f":
@@ -306,13 +330,14 @@ class Stmt:
 
 
 class For(Stmt):
-    """Run `body` for lo <= axis < hi, in order unless `parallel`."""
+    """Run `body` for lo <= axis < hi: in any order, or by several threads if `parallel`, or one by one if `ordered`."""
 
-    __slots__ = ("axis", "body", "hi", "lo", "parallel")
+    __slots__ = ("axis", "body", "hi", "lo", "ordered", "parallel")
 
-    def __init__(self, axis: Axis, lo: int, hi: int, body: list[Stmt], parallel: bool = False):
+    def __init__(self, axis: Axis, lo: int, hi: int, body: list[Stmt], parallel: bool = False, ordered: bool = False):
         super().__init__()
-        self.axis, self.lo, self.hi, self.body, self.parallel = axis, lo, hi, body, parallel
+        self.axis, self.lo, self.hi, self.body = axis, lo, hi, body
+        self.parallel, self.ordered = parallel, ordered
 
 
 class Store(Stmt):
@@ -383,6 +408,16 @@ class Accumulate(Stmt):
     def __init__(self, name: str, value: Expr):
         super().__init__()
         self.name, self.value = name, value
+
+
+class If(Stmt):
+    """Run `body` if the condition, a bool, is true."""
+
+    __slots__ = ("body", "condition")
+
+    def __init__(self, condition: Expr, body: list[Stmt]):
+        super().__init__()
+        self.condition, self.body = condition, body
 
 
 class Call(Stmt):

@@ -11,19 +11,24 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import contract, control
+from wengert.compiler import contract, control, nest
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     I64,
+    Accumulate,
     Buffer,
     Call,
     Const,
     DType,
     Expr,
     Exprs,
+    For,
+    If,
+    Init,
     Load,
     Nest,
     Stmt,
+    Store,
     View,
     is_native,
 )
@@ -191,7 +196,10 @@ class Block:
     def store(self, atom: Atom, view: View) -> None:
         """Append the nest that stores a value in `view`."""
         if not is_native(atom.aval.dtype):
-            self.stmts.append(Call("copy", [self.stored(atom)], [view]))
+            if isinstance(atom, Literal):
+                self.stmts.append(Call("host", [], [view], HostFill(atom.val)))
+            else:
+                self.stmts.append(Call("copy", [self.stored(atom)], [view]))
             return
         axes, index = self.domain(atom.aval.shape)
         while True:
@@ -257,6 +265,51 @@ class Block:
         """Append a nest that stores the sum of `value` over the axes `inner`."""
         zero = self.exprs.const(0, view.dtype)
         self.stmts.append(Nest(view, (*view.prefix, *index), axes, value, inner, "add", zero))
+
+    def scatter(
+        self,
+        out: View,
+        operand: Operand,
+        updates: Operand,
+        place: Callable[[Sequence[Affine]], tuple[Sequence[Coordinate], Expr | None]],
+        combine: str | None,
+    ) -> None:
+        """Append a copy of the operand, and loops that store each update at its place, in order.
+
+        `place` gives the coordinates for an index of the updates, and whether the update counts. With `combine`
+        the update is combined with what is there.
+        """
+        self.assign(out, operand.view())
+        axes, index = self.domain(updates.aval.shape)
+        coordinates, inside = place(index)
+        where = [c if isinstance(c, Affine) else c.expr for c in coordinates]
+        body: list[Stmt] = [Store(out.buffer, (*out.prefix, *where), updates.at(index), combine)]
+        if inside is not None:
+            body = [If(inside, body)]
+        for axis in reversed(axes):
+            body = [For(axis, 0, axis.size, body, ordered=True)]
+        self.stmts += body
+
+    def cumulate(
+        self, out: View, operand: Operand, axis: int, reverse: bool, combine: str, identity: Any
+    ) -> None:
+        """Append loops that store the combination of all elements up to and with each one along an axis."""
+        axes, index = self.domain(out.shape)
+        running = index[axis].terms[0][0] if index[axis].terms else None
+        if running is not None and reverse:
+            index[axis] = -index[axis] + (out.shape[axis] - 1)
+        name = f"c{out.buffer.id}"
+        start = Init(name, combine, self.exprs.const(identity, out.dtype))
+        body: list[Stmt] = [
+            Accumulate(name, operand.at(index)),
+            Store(out.buffer, (*out.prefix, *index), self.exprs.acc(name, out.dtype)),
+        ]
+        if isinstance(running, Axis):
+            body = [For(running, 0, running.size, body, ordered=True)]
+        body = [start, *body]
+        for outer in reversed([a for a in axes if a is not running]):
+            body = [For(outer, 0, outer.size, body)]
+        self.stmts += [nest.parallelise(s) for s in body]
 
     def host_call(self, eqn: Eqn, views: Sequence[View]) -> None:
         """Append a call of the primitive's `impl`."""
@@ -334,6 +387,11 @@ class Block:
         if hi > size:
             expr = self.exprs.op("min", expr, self.exprs.const(size - 1, I64))
         return expr
+
+    @staticmethod
+    def is_native(dtype: DType) -> bool:
+        """Whether loops compute with a dtype."""
+        return is_native(dtype)
 
     def op(self, name: str, *args: Expr, dtype: Any = None) -> Expr:
         """Apply a scalar operation of the loop IR."""
@@ -483,3 +541,15 @@ class HostImpl:
             results = [results]
         for out, result in zip(outputs, results, strict=True):
             np.copyto(out, result, casting="unsafe")
+
+
+class HostFill:
+    """Fills a NumPy view with a number of a dtype that loops don't compute with."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __call__(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        outputs[0][...] = self.value

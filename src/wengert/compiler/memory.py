@@ -14,6 +14,7 @@ from wengert.compiler.loops import (
     Exprs,
     For,
     Gather,
+    If,
     Let,
     Load,
     Loop,
@@ -191,9 +192,7 @@ def _rewrite(stmts: Sequence[Stmt], rename: Substitute) -> None:
         if isinstance(stmt, Store):
             stmt.value = rename(stmt.value)
             stmt.index = tuple(rename(i) if isinstance(i, Expr) else i for i in stmt.index)
-        elif isinstance(stmt, Let | Accumulate):
-            stmt.value = rename(stmt.value)
-
+    XX
 
 # -------------------------------------------------------------------- the arena
 

@@ -21,6 +21,7 @@ from wengert.compiler.loops import (
     Exprs,
     For,
     Gather,
+    If,
     Init,
     Let,
     Load,
@@ -60,7 +61,10 @@ class Footprint:
             return
         for expr in values(stmt):
             self._visit_expr(expr, box)
-        if isinstance(stmt, Store):
+        if isinstance(stmt, If):
+            for s in stmt.body:
+                self._visit(s, box)
+        elif isinstance(stmt, Store):
             plain = tuple(i for i in stmt.index if isinstance(i, Affine))
             index = plain if len(plain) == len(stmt.index) else None
             self.writes.setdefault(stmt.buffer, []).append((index, box))
@@ -218,7 +222,7 @@ def _home(stmt: For, mine: Footprint, out: list[Stmt], prints: list[Footprint]) 
     for k in range(len(out) - 1, max(-1, len(out) - 1 - _LOOK_BACK), -1):
         host = out[k]
         pairs = prints[k].conflicts(mine)
-        if isinstance(host, For) and host.axis is stmt.axis and (host.lo, host.hi) == (stmt.lo, stmt.hi):
+        if isinstance(host, For) and host.axis is stmt.axis and not host.ordered and (host.lo, host.hi) == (stmt.lo, stmt.hi):
             if all(_same_iteration(a, b, stmt.axis) or _disjoint(a, b) for a, b in pairs) and _worthwhile(host, stmt):
                 return k
         if not all(_disjoint(a, b) for a, b in pairs):
@@ -237,7 +241,7 @@ def _worthwhile(a: For, b: For) -> bool:
 
 def parallelise(stmt: Stmt) -> Stmt:
     """Mark an outermost loop whose iterations are independent and that has enough work."""
-    if isinstance(stmt, For) and not _carries_accumulator(stmt) and work([stmt]) >= PARALLEL_COST:
+    if isinstance(stmt, For) and not stmt.ordered and not _carries_accumulator(stmt) and work([stmt]) >= PARALLEL_COST:
         stmt.parallel = stmt.hi - stmt.lo > 1
     return stmt
 
@@ -256,6 +260,8 @@ def work(stmts: Sequence[Stmt]) -> float:
     for stmt in stmts:
         if isinstance(stmt, For):
             total += (stmt.hi - stmt.lo) * work(stmt.body)
+        elif isinstance(stmt, If):
+            total += 1.0 + work(stmt.body)
         else:
             total += 1.0 + sum(expr_cost(e) for e in walk(*values(stmt)))
     return total

@@ -18,6 +18,7 @@ from wengert.compiler.loops import (
     For,
     Gather,
     Gemm,
+    If,
     Index,
     Init,
     Let,
@@ -110,7 +111,7 @@ class _Printer:
 
     def stmt(self, stmt: Stmt, depth: int) -> None:
         if isinstance(stmt, For):
-            mark = "parallel for" if stmt.parallel else "for"
+            mark = "parallel for" if stmt.parallel else "ordered for" if stmt.ordered else "for"
             self.put(depth, f"{mark} {self.axis(stmt.axis)} in {stmt.lo}:{stmt.hi}")
             self.block(stmt.body, depth + 1)
         elif isinstance(stmt, Store):
@@ -130,6 +131,9 @@ class _Printer:
             axes = ", ".join(f"{self.axis(a)} in {lo}:{hi}" for a, (lo, hi) in stmt.box.items() if isinstance(a, Axis))
             combine = f"{stmt.combine} over {', '.join(self.axis(a) for a in stmt.reduce_axes)} of " if stmt.combine else ""
             self.put(depth, f"nest [{axes}] {self.buffer(stmt.view.buffer)}[{self.index(stmt.index)}] = {combine}{value}")
+        elif isinstance(stmt, If):
+            self.put(depth, f"if {self.value(stmt, depth)}")
+            self.block(stmt.body, depth + 1)
         elif isinstance(stmt, Call):
             self.put(depth, self.call(stmt))
         elif isinstance(stmt, Loop):

@@ -15,6 +15,7 @@ from wengert.compiler.loops import (
     Exprs,
     For,
     Gather,
+    If,
     Index,
     Let,
     Load,
@@ -52,7 +53,7 @@ def walk(*roots: Expr) -> Iterator[Expr]:
 
 def bodies(stmt: Stmt) -> list[list[Stmt]]:
     """The statement lists inside of a statement."""
-    if isinstance(stmt, For):
+    if isinstance(stmt, For | If):
         return [stmt.body]
     if isinstance(stmt, Loop):
         return [stmt.condition, stmt.body]
@@ -75,7 +76,7 @@ def values(stmt: Stmt) -> list[Expr]:
         return [stmt.value, *(i for i in stmt.index if isinstance(i, Expr))]
     if isinstance(stmt, Let | Accumulate):
         return [stmt.value]
-    return []
+    return [stmt.condition] if isinstance(stmt, If) else []
 
 
 class Rewriter:

@@ -18,6 +18,7 @@ from wengert.compiler.loops import (
     Expr,
     For,
     Gather,
+    If,
     Index,
     Init,
     Let,
@@ -76,6 +77,9 @@ class _Checker:
             names.add(stmt.name)
         elif isinstance(stmt, Init):
             names.add(stmt.name)
+        elif isinstance(stmt, If):
+            self.expr(stmt.condition, box, names)
+            self.body(stmt.body, box, names)
         elif isinstance(stmt, Call):
             for view in (*stmt.inputs, *stmt.outputs):
                 self.view(view, box, names)

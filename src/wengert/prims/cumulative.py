@@ -15,6 +15,7 @@ from wengert.prims.associative import associative_scan_flat
 from wengert.prims.axes import accumulator
 from wengert.prims.constructors import as_operand, canonical_axis, check_dtype, constant, linear_jvp, shape_of
 from wengert.prims.logic import eq, ge
+from wengert.prims.reduce import greatest, least
 from wengert.prims.select import select
 from wengert.prims.shape import rev
 from wengert.prims.transcendental import exp, log
@@ -38,6 +39,7 @@ def _cumulative(
     impl: Callable[..., Any],
     jvp: Callable[..., Any],
     transpose: Callable[..., Any] | None = None,
+    combine: tuple[str, Callable[[np.dtype[Any]], Any]] | None = None,
 ) -> Primitive:
     def abstract_eval(x: ShapedArray, *, axis: int, reverse: bool) -> ShapedArray:
         check_dtype(name, accepts, x)
@@ -48,6 +50,12 @@ def _cumulative(
     def batch(axis_: Any, args: Sequence[Any], dims: Sequence[int], *, axis: int, reverse: bool) -> Any:
         return prim.bind(args[0], axis=axis + (axis >= dims[0]), reverse=reverse), dims[0]
 
+    def emit(ctx: Any, outs: Any, x: Any, *, axis: int, reverse: bool) -> Any:
+        if combine is None or not ctx.is_native(x.aval.dtype) or 0 in x.aval.shape:
+            return None
+        ctx.cumulate(outs[0], x, axis, reverse, combine[0], combine[1](x.aval.dtype))
+        return outs
+
     prim = Primitive(
         name,
         "other",
@@ -56,6 +64,7 @@ def _cumulative(
         jvp=jvp,
         transpose=transpose,
         batch=batch,
+        emit=emit,
         access="stored",
     )
     return prim
@@ -110,10 +119,35 @@ def _cumsum_transpose(ct: Any, x: Any, *, axis: int, reverse: bool) -> Any:
     return [cumsum_p.bind(ct, axis=axis, reverse=not reverse)]
 
 
-cumsum_p = _cumulative("cumsum", "iufc", _accumulate("add"), linear_jvp(lambda: cumsum_p), _cumsum_transpose)
-cumprod_p = _cumulative("cumprod", "iufc", _accumulate("multiply"), _scan_jvp(lambda: cumprod_p, _products))
-cummax_p = _cumulative("cummax", "biuf", _accumulate("maximum"), _scan_jvp(lambda: cummax_p, _maxima))
-cummin_p = _cumulative("cummin", "biuf", _accumulate("minimum"), _scan_jvp(lambda: cummin_p, _minima))
+cumsum_p = _cumulative(
+    "cumsum",
+    "iufc",
+    _accumulate("add"),
+    linear_jvp(lambda: cumsum_p),
+    _cumsum_transpose,
+    combine=("add", lambda d: 0),
+)
+cumprod_p = _cumulative(
+    "cumprod",
+    "iufc",
+    _accumulate("multiply"),
+    _scan_jvp(lambda: cumprod_p, _products),
+    combine=("mul", lambda d: 1),
+)
+cummax_p = _cumulative(
+    "cummax",
+    "biuf",
+    _accumulate("maximum"),
+    _scan_jvp(lambda: cummax_p, _maxima),
+    combine=("max", least),
+)
+cummin_p = _cumulative(
+    "cummin",
+    "biuf",
+    _accumulate("minimum"),
+    _scan_jvp(lambda: cummin_p, _minima),
+    combine=("min", greatest),
+)
 cumlogsumexp_p = _cumulative(
     "cumlogsumexp", "f", _accumulate("logaddexp"), _scan_jvp(lambda: cumlogsumexp_p, _log_sums)
 )

@@ -628,7 +628,27 @@ def _scatter_extremum_jvp(prim: Callable[[], Primitive]) -> Callable[..., Any]:
     return jvp
 
 
-def _scatter_primitive(name: str, write: Any, transpose: Any = None, jvp: Any = None) -> Primitive:
+def _scatter_emit(combine: str | None) -> Callable[..., Any]:
+    def emit(
+        ctx: Any, outs: Any, x: Any, indices: Any, updates: Any, *, dimension_numbers: Any, **params: Any
+    ) -> Any:
+        if not ctx.is_native(x.aval.dtype) or 0 in x.aval.shape:
+            return None
+        w = Windows.of_scatter(dimension_numbers, x.aval.ndim, updates.aval.shape)
+
+        def place(index: Any) -> Any:
+            coordinates, inside = _window_index(ctx, index, indices, x.aval.shape, w)
+            return coordinates, None if params["mode"] == GatherScatterMode.CLIP else inside
+
+        ctx.scatter(outs[0], x, updates, place, combine)
+        return outs
+
+    return emit
+
+
+def _scatter_primitive(
+    name: str, write: Any, combine: str | None, transpose: Any = None, jvp: Any = None
+) -> Primitive:
     prim = Primitive(
         name,
         "indexing",
@@ -637,21 +657,22 @@ def _scatter_primitive(name: str, write: Any, transpose: Any = None, jvp: Any = 
         jvp=jvp or linear_jvp(lambda: prim, 0, 2),
         transpose=transpose,
         batch=_scatter_batch(lambda: prim),
+        emit=_scatter_emit(combine),
         access="stored",
     )
     return prim
 
 
-scatter_p = _scatter_primitive("scatter", _set, _scatter_transpose)
-scatter_add_p = _scatter_primitive("scatter-add", _combine("add"), _scatter_add_transpose)
+scatter_p = _scatter_primitive("scatter", _set, None, _scatter_transpose)
+scatter_add_p = _scatter_primitive("scatter-add", _combine("add"), "add", _scatter_add_transpose)
 scatter_mul_p = _scatter_primitive(
-    "scatter-mul", _combine("multiply"), _scatter_mul_transpose, _scatter_mul_jvp
+    "scatter-mul", _combine("multiply"), "mul", _scatter_mul_transpose, _scatter_mul_jvp
 )
 scatter_min_p = _scatter_primitive(
-    "scatter-min", _combine("minimum"), jvp=_scatter_extremum_jvp(lambda: scatter_min_p)
+    "scatter-min", _combine("minimum"), "min", jvp=_scatter_extremum_jvp(lambda: scatter_min_p)
 )
 scatter_max_p = _scatter_primitive(
-    "scatter-max", _combine("maximum"), jvp=_scatter_extremum_jvp(lambda: scatter_max_p)
+    "scatter-max", _combine("maximum"), "max", jvp=_scatter_extremum_jvp(lambda: scatter_max_p)
 )
 
 
