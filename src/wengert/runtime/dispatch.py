@@ -14,6 +14,7 @@ from wengert import tree
 from wengert.config import current
 from wengert.backends import cpu, llvm
 from wengert.compiler.loops import Call, View
+from wengert.compiler.pretty import format_program
 from wengert.compiler.pipeline import Compilation, compile_jaxpr, total_work
 from wengert.core import trace as core_trace
 from wengert.core.array import Array, from_numpy
@@ -24,7 +25,7 @@ from wengert.core.trace import get_aval
 from wengert.prims.call import jit_p
 from wengert.runtime import buffers, native
 from wengert.runtime import threads as _threads  # noqa: F401  (provides wengert_parallel)
-from wengert.transforms import jit
+from wengert.transforms import jit, stages
 
 _LONG_WORK = 30_000.0  # vector additions from which a program runs without the GIL
 _CODES = 512  # compiled modules that are remembered by their text
@@ -207,3 +208,54 @@ def make_call(entry: jit.Entry) -> Callable[[tuple[Array, ...]], Any]:
 
 
 jit.set_call_maker(make_call)
+
+# ---------------------------------------------------------------------------------------- what stages say of programs
+
+
+class MemoryStats:
+    """How much memory a call takes, in bytes."""
+
+    __slots__ = ("alias_size_in_bytes", "argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+
+    def __init__(self, arguments: int, outputs: int, temporaries: int):
+        self.argument_size_in_bytes = arguments
+        self.output_size_in_bytes = outputs
+        self.temp_size_in_bytes = temporaries
+        self.alias_size_in_bytes = 0
+
+
+class _Hooks:
+    """What `Lowered` and `Compiled` ask of the compiler."""
+
+    @staticmethod
+    def compile(closed: ClosedJaxpr, params: dict[str, Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        run = executable(closed)
+        return lambda flat: run([as_array(x, get_aval(x)) for x in flat])
+
+    @staticmethod
+    def text(closed: ClosedJaxpr, dialect: str) -> str:
+        if dialect == "jaxpr":
+            return str(closed)
+        run = executable(closed)
+        if dialect == "loops":
+            return format_program(run.compilation.program)
+        if dialect == "llvm":
+            return run.code.optimised_ir()
+        if dialect == "assembly":
+            return run.code.assembly()
+        raise ValueError(f"there is no dialect {dialect!r}; choose jaxpr, loops, llvm or assembly")
+
+    @staticmethod
+    def cost(closed: ClosedJaxpr) -> dict[str, float]:
+        program = executable(closed).compilation.program
+        moved = sum(b.nbytes for b in (*program.args, *program.results))
+        return {"flops": total_work(program.body), "bytes accessed": float(moved)}
+
+    @staticmethod
+    def memory(closed: ClosedJaxpr) -> MemoryStats:
+        program = executable(closed).compilation.program
+        sizes = [sum(b.nbytes for b in buffers) for buffers in (program.args, program.results)]
+        return MemoryStats(*sizes, program.arena)
+
+
+stages.set_hooks(_Hooks)

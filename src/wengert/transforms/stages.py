@@ -105,8 +105,14 @@ class Lowered(_Stage):
     __slots__ = ()
 
     def as_text(self, dialect: str | None = None, *, debug_info: bool = False) -> str:
-        """The program as text: its jaxpr."""
-        return str(self._entry.jaxpr)
+        """The program as text.
+
+        Args:
+          dialect: "jaxpr" (the default), "loops" (the loop program), "llvm" (LLVM IR) or "assembly".
+        Raises:
+          ValueError: another dialect.
+        """
+        return _hooks.text(self._entry.jaxpr, dialect or "jaxpr")
 
     def compiler_ir(self, dialect: str | None = None) -> ClosedJaxpr:
         """The program that the compiler takes."""
@@ -166,8 +172,8 @@ class Compiled(_Stage):
         return tree.unflatten(self.out_tree, [result(o) for o in outs])
 
     def as_text(self) -> str:
-        """The compiled program as text."""
-        return _hooks.text(self._entry.jaxpr)
+        """The compiled program as text: the loop program."""
+        return _hooks.text(self._entry.jaxpr, "loops")
 
     def cost_analysis(self) -> dict[str, float]:
         """What one call costs, as far as it is known: operations and bytes."""
@@ -186,7 +192,7 @@ class Hooks:
         return lambda flat: jit_p.bind(*flat, **params)
 
     @staticmethod
-    def text(closed: ClosedJaxpr) -> str:
+    def text(closed: ClosedJaxpr, dialect: str) -> str:
         return str(closed)
 
     @staticmethod
