@@ -89,7 +89,7 @@ SPECIAL: dict[str, tuple[Callable[[Array], Array], tuple[float, float], float]] 
     "digamma": (scipy.special.digamma, (-9.5, 30), 0.51),
     "erf": (scipy.special.erf, (-6, 6), 1.2),
     "erf_inv": (scipy.special.erfinv, (-1, 1), 2),
-    "erfc": (scipy.special.erfc, (-6, 10.2), 3),
+    "erfc": (scipy.special.erfc, (-6, 10.2), 2.6),
     "lgamma": (scipy.special.gammaln, (-9.5, 30), 0.51),
 }
 
@@ -163,7 +163,7 @@ EXACT: dict[str, tuple[Callable[[Any], Any], tuple[float, float], float]] = {
     "digamma": (mpmath.digamma, (0, 40), 6),
     "erf": (mpmath.erf, (-6, 6), 1.5),
     "erf_inv": (mpmath.erfinv, (-1, 1), 2),
-    "erfc": (mpmath.erfc, (-6, 26.5), 2.5),
+    "erfc": (mpmath.erfc, (-6, 26.5), 2),
     "lgamma": (_mp_lgamma, (0, 40), 6),
     "asin": (mpmath.asin, (-1, 1), 1.5),
     "acos": (mpmath.acos, (-1, 1), 1.5),

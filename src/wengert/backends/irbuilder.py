@@ -785,9 +785,17 @@ class Builder:
         return Loop(self, start, stop, step, carried, type, metadata)
 
     def when(
-        self, condition: Value, then: Callable[[], Sequence[Value] | None], otherwise: Sequence[Value]
+        self,
+        condition: Value,
+        then: Callable[[], Sequence[Value] | None],
+        otherwise: Sequence[Value],
+        *,
+        unlikely: bool = False,
     ) -> list[Value]:
-        """Run `then` only if the condition (one lane) holds; gives its values, else those of `otherwise`."""
+        """Run `then` only if the condition (one lane) holds; gives its values, else those of `otherwise`.
+
+        `unlikely` keeps what `then` needs out of the registers of the code around it.
+        """
         before = self.current
         self.position(yes := self.block("then", before))
         values = then() or ()
@@ -795,7 +803,7 @@ class Builder:
         self.br(done)
         after = self.current
         self.position(before)
-        self.cond_br(condition, yes, done)
+        self.cond_br(condition, yes, done, f", !prof {self.module.unlikely()}" if unlikely else "")
         self.position(done)
         return [self.phi(v.type, [(v, after), (o, before)]) for v, o in zip(values, otherwise, strict=True)]
 

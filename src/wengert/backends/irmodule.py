@@ -10,13 +10,14 @@ from wengert.backends.irtypes import PTR, Type, Value, constant
 class Module:
     """What one compilation holds: functions, declarations, global data, metadata."""
 
-    __slots__ = ("_data", "_declared", "_functions", "_metadata")
+    __slots__ = ("_data", "_declared", "_functions", "_metadata", "_unlikely")
 
     def __init__(self) -> None:
         self._declared: dict[str, str] = {}
         self._functions: list[Function] = []
         self._data: dict[str, str] = {}
         self._metadata: list[str] = []
+        self._unlikely = ""
 
     def function(
         self,
@@ -53,6 +54,12 @@ class Module:
         name = f"!{len(self._metadata)}"
         self._metadata.append(f"{name} = {'distinct ' if distinct else ''}{text.replace('SELF', name)}")
         return name
+
+    def unlikely(self) -> str:
+        """A node for a conditional branch (`!prof`) that is seldom taken; one for the module."""
+        if not self._unlikely:
+            self._unlikely = self.metadata('!{!"branch_weights", i32 1, i32 2000}')
+        return self._unlikely
 
     def loop_metadata(self, *options: str) -> str:
         """A node for `loop(metadata=...)`, from texts such as "llvm.loop.unroll.disable"."""

@@ -3,9 +3,10 @@
     y = emit(b, "sin", x)
     z = emit(b, "pow", x, y)
 
-The values may have any number of lanes. Results are within 2 ulp in float32 and float64 (erfc 3; lgamma and
-digamma 6 in float64), with the special values of C99: infinities, NaN, signed zeros, denormal arguments and
-results. float16 and bfloat16 are computed in float32 and rounded. `UNARY` and `BINARY` hold the names.
+The values may have any number of lanes. Results are within 2 ulp in float32 and float64 (lgamma and digamma 6
+in float64; erfc 3 where it nears underflow), with the special values of C99: infinities, NaN, signed zeros,
+denormal arguments and results. float16 and bfloat16 are computed in float32 and rounded. `UNARY` and `BINARY`
+hold the names.
 
 The code has no calls, and no branches but these, each taken where some lane needs it: huge arguments of sin,
 cos and tan; the tails of erf_inv; negative arguments of lgamma and digamma; huge quotients of fmod.

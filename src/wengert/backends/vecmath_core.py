@@ -77,11 +77,11 @@ def _horner(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     return total
 
 
-def poly_pair(b: Builder, x: Value, coefficients: Sequence[float]) -> tuple[Value, Value]:
-    """The same as a sum of two floats, which holds what the last step rounds off."""
+def poly_pair(b: Builder, x: Value, coefficients: Sequence[float], low: float) -> tuple[Value, Value]:
+    """The same as a sum of two floats, which holds what the last step rounds off; `low` adds to the first."""
     q = poly(b, x, coefficients[1:])
     total = b.fma(q, x, coefficients[0])
-    return total, b.fma(q, x, b.fsub(coefficients[0], total))
+    return total, b.fadd(b.fma(q, x, b.fsub(coefficients[0], total)), low)
 
 
 def odd_poly(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:

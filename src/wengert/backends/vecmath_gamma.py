@@ -176,7 +176,7 @@ def lgamma(b: Builder, x: Value) -> Value:
         mirrored = b.select(b.fcmp("oeq", sine, 0.0), INF, mirrored)
         return [b.select(b.and_(negative, b.not_(tiny)), mirrored, y)]
 
-    y = b.when(b.any_lane(negative), reflect, [y])[0]
+    y = b.when(b.any_lane(negative), reflect, [y], unlikely=True)[0]
     return b.select(b.fcmp("oeq", a, INF), INF, y)
 
 
@@ -218,7 +218,7 @@ def digamma(b: Builder, x: Value) -> Value:
         value = b.fma(cotangent, -_PI, _digamma_positive(b, mirrored))
         return [b.select(negative, b.select(b.fcmp("oeq", r, 0.0), NAN, value), y)]
 
-    return b.when(b.any_lane(negative), reflect, [y])[0]
+    return b.when(b.any_lane(negative), reflect, [y], unlikely=True)[0]
 
 
 _PI = 3.141592653589793

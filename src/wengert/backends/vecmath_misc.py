@@ -78,7 +78,9 @@ def fmod(b: Builder, x: Value, y: Value) -> Value:
     unfinished = b.fcmp("oge", b.fmul(a, 2.0 ** -(format_of(x).mantissa - 1)), size)
     unfinished = b.and_(unfinished, b.and_(b.fcmp("olt", a, INF), b.fcmp("ogt", size, 0.0)))
     r = step(a)
-    r = b.when(b.any_lane(unfinished), lambda: [b.select(unfinished, long_division()[0], r)], [r])[0]
+    r = b.when(
+        b.any_lane(unfinished), lambda: [b.select(unfinished, long_division()[0], r)], [r], unlikely=True
+    )[0]
     r = b.select(b.fcmp("olt", r, 0.0), b.fadd(r, size), r)
     r = b.select(b.and_(b.fcmp("oeq", size, INF), b.fcmp("olt", a, INF)), a, r)
     return b.copysign(r, x)

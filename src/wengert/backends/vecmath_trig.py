@@ -104,7 +104,7 @@ def _mend_large(b: Builder, x: Value, fast: list[Value], *, per_pi: int, half: b
         slow = _reduce_lanes(b, x, per_pi=per_pi, half=half)
         return [b.select(large, s, v) for s, v in zip(slow, fast)]
 
-    return b.when(b.any_lane(large), mend, fast)
+    return b.when(b.any_lane(large), mend, fast, unlikely=True)
 
 
 def _signed(b: Builder, y: Value, n: Value, bit: int) -> Value:
