@@ -192,7 +192,10 @@ def _rewrite(stmts: Sequence[Stmt], rename: Substitute) -> None:
         if isinstance(stmt, Store):
             stmt.value = rename(stmt.value)
             stmt.index = tuple(rename(i) if isinstance(i, Expr) else i for i in stmt.index)
-    XX
+        elif isinstance(stmt, Let | Accumulate):
+            stmt.value = rename(stmt.value)
+        elif isinstance(stmt, If):
+            stmt.condition = rename(stmt.condition)
 
 # -------------------------------------------------------------------- the arena
 
