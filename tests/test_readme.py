@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.metadata import entry_points
+import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,9 @@ def test_two_commands_set_everything_up() -> None:
     assert tests in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
-def test_the_command_is_installed() -> None:
-    (command,) = entry_points(group="console_scripts", name="wengert")
+def test_the_command_of_the_readme_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    command = EntryPoint("wengert", project["scripts"]["wengert"], "console_scripts")
     assert callable(command.load())
 
 
