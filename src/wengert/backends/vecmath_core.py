@@ -18,7 +18,6 @@ class Format:
 
     __slots__ = (
         "bias",
-        "exponent_mask",
         "int_kind",
         "kind",
         "magic",
@@ -40,7 +39,6 @@ class Format:
         self.one_bits = self.bias << mantissa
         self.root_half_bits = root_half_bits  # of sqrt(1/2)
         self.sign_bit = 1 << (width - 1)
-        self.exponent_mask = (2 * self.bias + 1) << mantissa
         self.tiny = 2.0 ** (1 - self.bias)  # the smallest normal number
         # Adding 1.5 * 2**mantissa rounds to an integer and leaves it in the low bits; subtracting it gives
         # the float.
