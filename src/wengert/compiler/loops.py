@@ -7,6 +7,7 @@ Programs are printed by `pretty`, checked by `verify`, run slowly by `interpret`
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ _NATIVE = frozenset(
 )
 
 
+@functools.cache
 def is_native(dtype: DType) -> bool:
     """Whether loops compute with this dtype."""
     return dtype.name in _NATIVE

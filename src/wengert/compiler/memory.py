@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wengert.compiler.affine import Affine, Symbol
+from wengert.compiler.affine import Affine, Axis, Symbol
 from wengert.compiler.loops import (
+    Acc,
     Accumulate,
     Branch,
     Buffer,
@@ -62,23 +63,33 @@ def _add_symbols(index: Sequence[Affine], found: set[Buffer]) -> None:
 # -------------------------------------------------------------------- registers and rows
 
 
+class _Access:
+    """One access to a buffer in a loop: the loops around it, when it comes, and where it goes (None: computed)."""
+
+    __slots__ = ("index", "is_store", "path", "time")
+
+    def __init__(self, path: tuple[For, ...], time: int, index: tuple[Affine, ...] | None, is_store: bool):
+        self.path, self.time, self.index, self.is_store = path, time, index, is_store
+
+
 def contract(program: Program, exprs: Exprs) -> None:
     """Keep temporaries that live within one iteration of a loop in registers, or in a row private to it."""
-    users: dict[Buffer, set[int]] = {}
-    tops = list(_outermost_loops(program.body))
-    for number, stmt in enumerate(_segments(program.body)):
-        for s in statements([stmt]) if isinstance(stmt, For) else [stmt]:
-            for buffer in accessed(s):
-                users.setdefault(buffer, set()).add(number)
-    for loop in tops:
-        private = {
-            b
-            for s in statements([loop])
-            for b in accessed(s)
-            if b.kind == "temp" and len(users[b]) == 1
-        }
-        for buffer in sorted(private, key=lambda b: b.id):
-            _contract_buffer(loop, buffer, exprs)
+    segments = _segments(program.body)
+    users: dict[Buffer, int] = {}
+    accesses: list[dict[Buffer, list[_Access]]] = []
+    for segment in segments:
+        found: dict[Buffer, list[_Access]] = {}
+        if isinstance(segment, For):
+            _collect(segment, (), found)
+        else:
+            found = {b: [] for b in accessed(segment)}
+        accesses.append(found)
+        for buffer in found:
+            users[buffer] = users.get(buffer, 0) + 1
+    for segment, found in zip(segments, accesses, strict=True):
+        if isinstance(segment, For):
+            private = [b for b in found if b.kind == "temp" and users[b] == 1]
+            _contract_loop(segment, {b: found[b] for b in private}, exprs)
 
 
 def _segments(body: Sequence[Stmt]) -> list[Stmt]:
@@ -92,110 +103,119 @@ def _segments(body: Sequence[Stmt]) -> list[Stmt]:
     return found
 
 
-def _outermost_loops(body: Sequence[Stmt]) -> list[For]:
-    return [s for s in _segments(body) if isinstance(s, For)]
+def _collect(stmt: Stmt, path: tuple[For, ...], found: dict[Buffer, list[_Access]], time: int = 0) -> int:
+    """Find all accesses below a statement, in order; returns the time after it."""
+    time += 1
+
+    def note(buffer: Buffer, index: tuple[Affine, ...] | None, is_store: bool = False) -> None:
+        found.setdefault(buffer, []).append(_Access(path, time, index, is_store))
+
+    symbols: set[Buffer] = set()
+    for expr in walk(*values(stmt)):
+        if isinstance(expr, Load):
+            note(expr.buffer, expr.index)
+            _add_symbols(expr.index, symbols)
+        elif isinstance(expr, Gather):
+            note(expr.buffer, None)
+    if isinstance(stmt, Store):
+        plain = tuple(i for i in stmt.index if isinstance(i, Affine))
+        note(stmt.buffer, plain if len(plain) == len(stmt.index) and not stmt.combine else None, True)
+        _add_symbols(plain, symbols)
+    for buffer in symbols:
+        note(buffer, None)
+    inner = (*path, stmt) if isinstance(stmt, For) else path
+    for body in bodies(stmt):
+        for s in body:
+            time = _collect(s, inner, found, time)
+    return time
 
 
-def _accesses(stmts: Sequence[Stmt], buffer: Buffer) -> list[tuple[Affine, ...]] | None:
-    """All indices at which the statements access a buffer; None if one is computed or an offset."""
-    found: list[tuple[Affine, ...]] = []
-    for stmt in statements(stmts):
-        for expr in walk(*values(stmt)):
-            if isinstance(expr, Gather) and expr.buffer is buffer:
-                return None
-            if isinstance(expr, Load):
-                if expr.buffer is buffer:
-                    found.append(expr.index)
-                elif any(isinstance(t, Symbol) and _symbol_reads(t, buffer) for t in expr.axes):
-                    return None
-        if isinstance(stmt, Store) and stmt.buffer is buffer:
-            index = tuple(i for i in stmt.index if isinstance(i, Affine))
-            if stmt.combine or len(index) != len(stmt.index):
-                return None
-            found.append(index)
-    return None if any(len(i) != len(buffer.shape) for i in found) else found
-
-
-def _symbol_reads(symbol: Symbol, buffer: Buffer) -> bool:
-    return any(isinstance(e, Load | Gather) and e.buffer is buffer for e in walk(symbol.expr))
-
-
-def _contract_buffer(loop: For, buffer: Buffer, exprs: Exprs) -> None:
-    """Drop the dimensions of a buffer that follow the loops around all of its accesses."""
-    accesses = _accesses([loop], buffer)
-    if not accesses:
-        return
-    dropped = {d for d, size in enumerate(buffer.shape) if size == 1}
-    scope: For = loop
-    while True:
-        for d in range(len(buffer.shape)):
-            first = accesses[0][d]
-            if all(i[d] == first for i in accesses) and [t for t, _ in first.terms] == [scope.axis]:
-                dropped.add(d)
-                break
-        else:
-            if loop.parallel and scope is loop:
-                return  # the memory would be shared by all iterations
-        inner = [s for s in scope.body if any(buffer in accessed(x) for x in statements([s]))]
-        if len(inner) != 1 or not isinstance(inner[0], For):
-            break
-        scope = inner[0]
-    if len(dropped) == len(buffer.shape):
-        _to_register(scope, buffer, exprs)
-    elif dropped - {d for d, size in enumerate(buffer.shape) if size == 1}:
-        _to_row(loop, buffer, dropped, exprs)
-
-
-def _to_register(scope: For, buffer: Buffer, exprs: Exprs) -> None:
-    """Replace the one store to the buffer by a `Let`, if it comes before all loads of the same body."""
-    stores = [n for n, s in enumerate(scope.body) if isinstance(s, Store) and s.buffer is buffer]
-    deep = sum(isinstance(s, Store) and s.buffer is buffer for s in statements(scope.body))
-    if len(stores) != 1 or deep != 1:
-        return
-    at = stores[0]
-    if any(buffer in accessed(x) for s in scope.body[:at] for x in statements([s])):
-        return
-    store = scope.body[at]
-    assert isinstance(store, Store)
-    name = f"v{buffer.id}"
-    axes = store.value.axes | {scope.axis}
-    acc = exprs.acc(name, buffer.dtype, axes)
-    let = Let(name, store.value)
-    let.source = store.source
-    scope.body[at] = let
-    rename = Substitute(exprs, {}, lambda load: acc if load.buffer is buffer else None)
-    _rewrite(scope.body[at + 1 :], rename)
-
-
-def _to_row(loop: For, buffer: Buffer, dropped: set[int], exprs: Exprs) -> None:
-    shape = [size for d, size in enumerate(buffer.shape) if d not in dropped]
-    row = Buffer(shape, buffer.dtype, "local", buffer.name)
-    if row.nbytes > _LOCAL_BYTES:
+def _contract_loop(loop: For, private: dict[Buffer, list[_Access]], exprs: Exprs) -> None:
+    registers: dict[Buffer, Acc] = {}
+    rows: dict[Buffer, tuple[Buffer, list[int]]] = {}
+    for buffer, accesses in private.items():
+        dropped, common = _dropped(loop, buffer, accesses)
+        if len(dropped) == len(buffer.shape) and _is_let(accesses, common):
+            axes = frozenset(f.axis for f in common)
+            registers[buffer] = exprs.acc(f"v{buffer.id}", buffer.dtype, axes)
+        elif any(buffer.shape[d] != 1 for d in dropped):
+            kept = [d for d in range(len(buffer.shape)) if d not in dropped]
+            row = Buffer([buffer.shape[d] for d in kept], buffer.dtype, "local", buffer.name)
+            if row.nbytes <= _LOCAL_BYTES:
+                rows[buffer] = row, kept
+    if not registers and not rows:
         return
 
-    def kept(index: Sequence[Affine]) -> list[Affine]:
-        return [i for d, i in enumerate(index) if d not in dropped]
+    def renamed(load: Load) -> Expr | None:
+        if load.buffer in registers:
+            return registers[load.buffer]
+        if load.buffer in rows:
+            row, kept = rows[load.buffer]
+            return exprs.load(row, [load.index[d] for d in kept])
+        return None
 
-    rename = Substitute(
-        exprs, {}, lambda load: exprs.load(row, kept(load.index)) if load.buffer is buffer else None
-    )
-    _rewrite([loop], rename)
+    rename = Substitute(exprs, {}, renamed)
     for stmt in statements([loop]):
-        if isinstance(stmt, Store) and stmt.buffer is buffer:
-            stmt.buffer = row
-            stmt.index = tuple(i for d, i in enumerate(stmt.index) if d not in dropped)
+        _rewrite(stmt, rename)
+        if isinstance(stmt, Store) and stmt.buffer in rows:
+            row, kept = rows[stmt.buffer]
+            stmt.buffer, stmt.index = row, tuple(stmt.index[d] for d in kept)
+    _bind_registers(loop, registers)
 
 
-def _rewrite(stmts: Sequence[Stmt], rename: Substitute) -> None:
-    """Rewrite the expressions of statements in place."""
-    for stmt in statements(stmts):
-        if isinstance(stmt, Store):
-            stmt.value = rename(stmt.value)
-            stmt.index = tuple(rename(i) if isinstance(i, Expr) else i for i in stmt.index)
-        elif isinstance(stmt, Let | Accumulate):
-            stmt.value = rename(stmt.value)
-        elif isinstance(stmt, If):
-            stmt.condition = rename(stmt.condition)
+def _dropped(loop: For, buffer: Buffer, accesses: list[_Access]) -> tuple[set[int], tuple[For, ...]]:
+    """The dimensions that follow the loops around all accesses, which needn't be stored; and these loops."""
+    if any(a.index is None or len(a.index) != len(buffer.shape) for a in accesses):
+        return set(), ()
+    common = accesses[0].path
+    for a in accesses:
+        n = 0
+        while n < min(len(common), len(a.path)) and common[n] is a.path[n]:
+            n += 1
+        common = common[:n]
+    indices = [a.index for a in accesses if a.index is not None]
+    dropped = {d for d, size in enumerate(buffer.shape) if size == 1}
+    followed: set[Axis] = set()
+    for d, first in enumerate(indices[0]):
+        if len(first.terms) == 1 and all(i[d] == first for i in indices):
+            axis = first.terms[0][0]
+            if any(f.axis is axis for f in common) and isinstance(axis, Axis):
+                dropped.add(d)
+                followed.add(axis)
+    if loop.parallel and loop.axis not in followed:
+        return set(), ()  # the memory is shared by all iterations
+    return dropped, common
+
+
+def _is_let(accesses: list[_Access], common: tuple[For, ...]) -> bool:
+    """Whether the buffer is stored once, right in the body of the innermost common loop, before it is read."""
+    stores = [a for a in accesses if a.is_store]
+    if len(stores) != 1 or stores[0].path != common:
+        return False
+    return all(a.is_store or a.time > stores[0].time for a in accesses)
+
+
+def _bind_registers(loop: For, registers: dict[Buffer, Acc]) -> None:
+    """Replace the stores to buffers that have become registers."""
+    for n, stmt in enumerate(loop.body):
+        if isinstance(stmt, For):
+            _bind_registers(stmt, registers)
+        elif isinstance(stmt, Store) and stmt.buffer in registers:
+            let = Let(registers[stmt.buffer].name, stmt.value)
+            let.source = stmt.source
+            loop.body[n] = let
+
+
+def _rewrite(stmt: Stmt, rename: Substitute) -> None:
+    """Rewrite the expressions of a statement in place."""
+    if isinstance(stmt, Store):
+        stmt.value = rename(stmt.value)
+        stmt.index = tuple(rename(i) if isinstance(i, Expr) else i for i in stmt.index)
+    elif isinstance(stmt, Let | Accumulate):
+        stmt.value = rename(stmt.value)
+    elif isinstance(stmt, If):
+        stmt.condition = rename(stmt.condition)
+
 
 # -------------------------------------------------------------------- the arena
 

@@ -92,6 +92,12 @@ class Footprint:
                 if isinstance(term, Symbol):
                     self._visit_expr(term.expr, {})
 
+    def absorb(self, other: Footprint) -> None:
+        """Add what another statement reads and writes."""
+        for mine, theirs in ((self.reads, other.reads), (self.writes, other.writes)):
+            for key, accesses in theirs.items():
+                mine.setdefault(key, []).extend(accesses)
+
     def conflicts(self, other: Footprint) -> list[tuple[Access, Access]]:
         """Pairs of accesses to the same memory of which at least one writes."""
         pairs: list[tuple[Access, Access]] = []
@@ -210,7 +216,7 @@ def fuse(stmts: Sequence[Stmt]) -> list[Stmt]:
         merged = For(host.axis, host.lo, host.hi, [*host.body, *stmt.body])
         merged.source = host.source
         out[home] = merged
-        prints[home] = Footprint(merged)
+        prints[home].absorb(mine)
     for stmt in out:
         if isinstance(stmt, For):
             stmt.body = fuse(stmt.body)
