@@ -7,6 +7,7 @@ from typing import Any
 
 from wengert.backends import scalars
 from wengert.backends.irbuilder import I8, I32, I64, Builder, Function, Type, Value
+from wengert.backends.routines import Routines
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     Acc,
@@ -60,8 +61,11 @@ class Frame:
     axis; others stay scalars until they meet a vector. A mask says in which lanes memory may be touched.
     """
 
-    def __init__(self, function: Function, deps: Dependencies, pointers: dict[Buffer, Value]):
+    def __init__(
+        self, function: Function, deps: Dependencies, routines: Routines, pointers: dict[Buffer, Value]
+    ):
         self.b = Builder(function)
+        self.routines = routines
         self.deps = deps
         self.pointers = pointers
         self.axes: dict[Term, Value] = {}
@@ -221,7 +225,7 @@ class Frame:
             return b.const(scalars.llvm_type(expr.dtype), expr.value.item())
         if isinstance(expr, Op):
             args = self.same_lanes([self.emit(a) for a in expr.args])
-            return scalars.apply(b, expr.name, args, expr.args[-1].dtype, expr.dtype)
+            return self.routines.apply(b, expr.name, args, expr.args[-1].dtype, expr.dtype)
         if isinstance(expr, Load):
             return self.load(expr.buffer, expr.buffer.linear(expr.index))
         if isinstance(expr, Acc):

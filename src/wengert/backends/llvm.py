@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from wengert.backends import scalars, vectorise
 from wengert.backends.frame import Dependencies, Frame, memory_type
 from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Module, Value
+from wengert.backends.routines import Routines
 from wengert.compiler.affine import Affine, Axis, Symbol
 from wengert.compiler.loops import (
     Accumulate,
@@ -61,12 +62,17 @@ class _Emitter:
         self.vector_bits = vector_bits
         self.module = Module()
         self.deps = Dependencies()
+        # without these LLVM may cut the widest vectors in two, to spare the clock of older processors
+        self.attributes = (
+            f'nounwind "min-legal-vector-width"="{vector_bits}" "prefer-vector-width"="{vector_bits}"'
+        )
+        self.routines = Routines(self.module, self.attributes)
         self.host_calls: list[Call] = []
         self.kernels = 0
 
     def run(self) -> Code:
-        function = self.module.function("program", I32, [("args", PTR)], attributes="nounwind")
-        frame = Frame(function, self.deps, {})
+        function = self.module.function("program", I32, [("args", PTR)], attributes=self.attributes)
+        frame = Frame(function, self.deps, self.routines, {})
         b = frame.b
         self.args = function.args[0]
         listed = [*self.program.args, *self.program.results]
@@ -294,9 +300,13 @@ class _Emitter:
         name = f"kernel{self.kernels}"
         self.kernels += 1
         function = self.module.function(
-            name, VOID, [("ctx", PTR), ("lo", I64), ("hi", I64)], attributes="nounwind", linkage="internal"
+            name,
+            VOID,
+            [("ctx", PTR), ("lo", I64), ("hi", I64)],
+            attributes=self.attributes,
+            linkage="internal",
         )
-        inner = Frame(function, self.deps, {})
+        inner = Frame(function, self.deps, self.routines, {})
         for n, (key, value) in enumerate(captured):
             loaded = inner.b.load(value.type, inner.b.gep(I64, function.args[0], n))
             if isinstance(key, Buffer):

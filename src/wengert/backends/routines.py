@@ -1,0 +1,48 @@
+"""Elementary functions that a module uses many times become functions of it, so that its code stays small."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.backends import scalars
+from wengert.backends.irbuilder import Builder, Module, Value
+from wengert.compiler.loops import OPS
+
+_LARGE = 10.0  # the cost from which an operation is worth a call
+_INLINED = 4  # uses that are put in place: a call costs a few nanoseconds, and registers are saved around it
+
+
+class Routines:
+    """The elementary functions of one module."""
+
+    __slots__ = ("attributes", "module", "uses")
+
+    def __init__(self, module: Module, attributes: str):
+        self.module = module
+        self.attributes = attributes
+        self.uses: Counter[Any] = Counter()
+
+    def apply(
+        self, b: Builder, name: str, args: Sequence[Value], in_dtype: np.dtype[Any], out_dtype: np.dtype[Any]
+    ) -> Value:
+        """What `scalars.apply` does, by a call if the module has had this operation in place often enough."""
+        if OPS[name] < _LARGE or args[0].const is not None:
+            return scalars.apply(b, name, args, in_dtype, out_dtype)
+        key = (name, in_dtype, args[0].type.lanes)
+        self.uses[key] += 1
+        if self.uses[key] <= _INLINED:
+            return scalars.apply(b, name, args, in_dtype, out_dtype)
+        symbol = f"{name}_{args[0].type.mangled}"
+        ret = scalars.llvm_type(out_dtype, args[0].type.lanes)
+        if self.uses[key] == _INLINED + 1:
+            named = [(f"x{n}", a.type) for n, a in enumerate(args)]
+            function = self.module.function(
+                symbol, ret, named, attributes=f"{self.attributes} noinline memory(none)", linkage="internal"
+            )
+            inner = Builder(function)
+            inner.ret(scalars.apply(inner, name, function.args, in_dtype, out_dtype))
+        return b.call(symbol, ret, args)
