@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+
 from wengert import lax
 from wengert.core import dtypes
 from wengert.core.array import Array, ArrayBase, from_numpy
@@ -39,6 +40,14 @@ def scalar(value: Any, dtype: NpDType, weak_type: bool = False) -> Array:
     if value == value:
         _scalar_memo[key] = result
     return result
+
+
+def concrete(x: Any) -> Array | None:
+    """The array itself, or the one that a tracer wraps (under grad, not under jit); None if the value is unknown."""
+    if isinstance(x, Tracer):
+        x = x.concrete()
+        return as_array(x) if isinstance(x, PYTHON_SCALARS) else cast("Array | None", x)
+    return x if isinstance(x, Array) else None
 
 
 def operand(name: str, x: Any, position: int = 0) -> Any:

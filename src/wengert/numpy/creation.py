@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
+
 from wengert import lax
 from wengert.core import dtypes
 from wengert.core.array import Array, ArrayBase, from_numpy

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+
 from wengert import lax
 from wengert.core import dtypes
 from wengert.numpy import ufuncs

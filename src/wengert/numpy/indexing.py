@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
-from wengert.core.array import Array, ArrayBase
+from wengert.core.array import ArrayBase
 from wengert.core.trace import Tracer
 from wengert.errors import NonConcreteBooleanIndexError
-from wengert.numpy._util import as_array, broadcast_to_shape, convert, scalar
+from wengert.numpy._util import as_array, broadcast_to_shape, concrete, convert, scalar
 
 _INT32 = np.dtype(np.int32)
 
@@ -190,9 +190,16 @@ def _as_mask(item: Any) -> np.ndarray[Any, Any] | None:
     if isinstance(item, bool | np.bool_):
         return np.asarray(item)
     if isinstance(item, ArrayBase | np.ndarray) and item.dtype == bool:
-        if isinstance(item, Tracer):
-            raise NonConcreteBooleanIndexError(item)
-        return np.asarray(item)
+        if isinstance(item, np.ndarray):
+            return item
+        known = concrete(item)
+        if known is None:
+            raise NonConcreteBooleanIndexError(
+                f"Array boolean indices must be concrete; got {item.aval.str_short()}: the size of the result would "
+                "depend on the values of a traced mask. Keep the shape and choose values with "
+                "jnp.where(mask, x, other), or give sums and the like the mask by their `where` argument."
+            )
+        return known._np
     return None
 
 
@@ -219,8 +226,8 @@ def _entry(item: Any, axis: int, size: int, position: int, wrap: bool) -> Entry:
             ) from None
     if item.dtype.kind not in "iu":
         raise TypeError(f"Indexer must have integer or boolean type, got indexer with type {item.dtype}")
-    if isinstance(item, Array):
-        item = item._np
+    known = concrete(item)
+    item = item if known is None else known._np
     if isinstance(item, np.ndarray):
         if item.ndim == 0:
             return _int_entry(int(item), axis, size, wrap)
@@ -393,13 +400,19 @@ def stacked_indices(entries: Sequence[Entry], arrays: Sequence[Any], batch: tupl
     return columns[0] if len(columns) == 1 else lax.concatenate(columns, len(batch))
 
 
+def _within(array: np.ndarray[Any, Any], size: int) -> bool:
+    return array.size == 0 or bool(array.min() >= 0 and array.max() < size)
+
+
 def _gather(
     x: Any, index: Index, axis_of: dict[int, int], mode: Any, fill_value: Any, is_sorted: bool, unique: bool
 ) -> Any:
     axes = [axis_of[e.axis] for e in index.arrays]
     arrays = [e.array for e in index.arrays]
     known = all(isinstance(a, np.ndarray) for a in arrays)
-    if known and mode != lax.GatherScatterMode.FILL_OR_DROP:
+    if known and all(_within(e.array, index.shape[e.axis]) for e in index.arrays):
+        mode = lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    elif known and mode != lax.GatherScatterMode.FILL_OR_DROP:
         for e, a in zip(index.arrays, arrays, strict=True):
             if index.shape[e.axis] == 0 and a.size:
                 raise IndexError(f"index is out of bounds for axis {e.axis} with size 0")

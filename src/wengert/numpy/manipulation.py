@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from wengert import lax
 from wengert.core import dtypes
 from wengert.core.array import ArrayBase
@@ -22,6 +23,7 @@ from wengert.numpy._util import (
     axis_index,
     axis_tuple,
     broadcast_operands,
+    broadcast_shapes as _broadcast_shapes,
     convert,
     operand,
     refuse_out,
@@ -31,7 +33,6 @@ from wengert.numpy._util import (
     static_int,
     user_dtype,
 )
-from wengert.numpy._util import broadcast_shapes as _broadcast_shapes
 
 # Shapes
 
@@ -54,7 +55,9 @@ def reshape(
         result = lax.reshape(transpose(a), target[::-1])
         return transpose(result)
     if order == "A":
-        raise NotImplementedError("reshape with order='A' is not implemented: arrays have no memory order; use 'C'")
+        raise NotImplementedError(
+            "reshape with order='A' is not implemented: arrays have no memory order; use 'C'"
+        )
     raise ValueError(f"Unexpected value for 'order' argument: {order!r}; it must be 'C' or 'F'")
 
 
@@ -287,7 +290,9 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: DTypeLike | None = Non
     if parts[0].ndim == 0:
         raise ValueError("Zero-dimensional arrays cannot be concatenated; use stack.")
     axis = axis_index(axis, parts[0].ndim)
-    chosen, weak = result_type_and_weakness(*parts) if dtype is None else (user_dtype(dtype, "concatenate"), False)
+    chosen, weak = (
+        result_type_and_weakness(*parts) if dtype is None else (user_dtype(dtype, "concatenate"), False)
+    )
     parts = [convert(p, chosen, weak) for p in parts]
     return parts[0] if len(parts) == 1 else lax.concatenate(parts, axis)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from wengert import lax
 from wengert.core import dtypes
 from wengert.core.array import ArrayBase
