@@ -13,10 +13,10 @@ from wengert.core.array import Array
 from wengert.core.device import CPU, Device
 from wengert.core.trace import Tracer, get_aval
 from wengert.transforms.api_util import check_arraylike, operand, result
+from wengert.version import __version__
 
 platform = lazy_module("platform")
 
-__version__ = "0.1.0"
 
 
 def _check_backend(backend: str | None) -> None:

@@ -345,7 +345,7 @@ def load(ir_text: str, quick: bool = False) -> LoadedCode:
         return LoadedCode(_link(image, exports, imports), ir_text, packed, quick)
 
 
-def load_object(packed: bytes) -> LoadedCode:
+def load_object(packed: bytes, ir_text: str | None = None) -> LoadedCode:
     """Load what `LoadedCode.object_bytes` gave. Raises CompileError if the bytes are not such an object.
 
     The bytes become instructions of this process: take them only from where nobody else can write, and check
@@ -358,4 +358,4 @@ def load_object(packed: bytes) -> LoadedCode:
         raise CompileError("this is not an object that Wengert saved") from None
     with lock:
         target()
-        return LoadedCode(_link(packed[4 + size :], exports.split(), imports.split()), None, packed, False)
+        return LoadedCode(_link(packed[4 + size :], exports.split(), imports.split()), ir_text, packed, False)

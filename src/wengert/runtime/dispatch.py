@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import weakref
@@ -13,6 +14,7 @@ import numpy as np
 from wengert import tree
 from wengert.config import current
 from wengert.backends import cpu, llvm
+from wengert.compiler import cache
 from wengert.compiler.loops import Call, View
 from wengert.compiler.pretty import format_program
 from wengert.compiler.pipeline import Compilation, compile_jaxpr, total_work
@@ -23,9 +25,11 @@ from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
 from wengert.core.primitive import Primitive
 from wengert.core.trace import get_aval
 from wengert.prims.call import jit_p
+from wengert.errors import CompileError
 from wengert.runtime import buffers, native
 from wengert.runtime import threads as _threads  # noqa: F401  (provides wengert_parallel)
 from wengert.transforms import jit, stages
+from wengert.version import __version__
 
 _LONG_WORK = 30_000.0  # vector additions from which a program runs without the GIL
 _CODES = 512  # compiled modules that are remembered by their text
@@ -119,7 +123,23 @@ def _release(numbers: tuple[int, ...]) -> None:
 
 @functools.lru_cache(maxsize=_CODES)
 def _load(text: str) -> cpu.LoadedCode:
-    return cpu.load(text)
+    """Machine code for a module: what this process has compiled, or an earlier one, or compiled now."""
+    if not current().compilation_cache:
+        return cpu.load(text)
+    disk = _disk_cache(current().compilation_cache_dir or cache.default_folder())
+    key = cache.key_of(text, cpu.target().key, __version__)
+    packed = disk.get(key)
+    if packed is not None:
+        with contextlib.suppress(CompileError):
+            return cpu.load_object(packed, text)
+    code = cpu.load(text)
+    disk.put(key, code.object_bytes)
+    return code
+
+
+@functools.cache
+def _disk_cache(folder: str) -> cache.DiskCache:
+    return cache.DiskCache(folder)
 
 
 def _host_function(call: Call) -> tuple[Callable[..., None], int]:
