@@ -15,7 +15,7 @@ from wengert._lazy import lazy_module
 from wengert.core import dtypes
 from wengert.core.array import ArrayBase, from_numpy, wrap
 from wengert.core.avals import ShapedArray
-from wengert.core.trace import get_aval
+from wengert.core.trace import Tracer, get_aval
 
 inspect = lazy_module("inspect")
 
@@ -140,9 +140,12 @@ def select_args(
 
 
 class FlatFun:
-    """A function of pytrees as one of flat lists. Keeps the structure of its last result, and its aux."""
+    """A function of pytrees as one of flat lists. Keeps the structure of its last result.
 
-    __slots__ = ("__name__", "aux", "fun", "has_aux", "in_tree", "out_tree", "wants_kwargs")
+    With `has_aux` the tracers in aux are further results, `num_aux` in number; see `without_aux`.
+    """
+
+    __slots__ = ("__name__", "_aux", "fun", "has_aux", "in_tree", "num_aux", "out_tree", "wants_kwargs")
 
     def __init__(
         self, fun: Callable[..., Any], in_tree: Any, has_aux: bool = False, wants_kwargs: bool = False
@@ -152,12 +155,14 @@ class FlatFun:
         self.has_aux = has_aux
         self.wants_kwargs = wants_kwargs
         self.out_tree: Any = None
-        self.aux: Any = None
+        self.num_aux = 0
+        self._aux: Any = None
         self.__name__ = fun_name(fun)
 
     def __call__(self, *flat: Any) -> list[Any]:
         args = tree.unflatten(self.in_tree, flat)
         out = self.fun(*args[0], **args[1]) if self.wants_kwargs else self.fun(*args)
+        traced: list[Any] = []
         if self.has_aux:
             if not isinstance(out, tuple | list) or len(out) != 2:
                 size = f" of {len(out)} elements" if isinstance(out, tuple | list) else ""
@@ -165,12 +170,26 @@ class FlatFun:
                     f"With has_aux=True, {self.__name__} must return a pair (output, aux), but it returned "
                     f"{type(out).__name__}{size}"
                 )
-            out, self.aux = out
+            out, aux = out
+            self._aux = tree.flatten(aux)
+            traced = [x for x in self._aux[0] if isinstance(x, Tracer)]
+            self.num_aux = len(traced)
         leaves, self.out_tree = tree.flatten(out)
-        for path, leaf in zip(range(len(leaves)), leaves):
+        for i, leaf in enumerate(leaves):
             if not is_arraylike(leaf):
-                raise TypeError(self.bad_output(leaves, path))
-        return leaves
+                raise TypeError(self.bad_output(leaves, i))
+        return leaves + traced
+
+    def without_aux(self, outs: Sequence[Any]) -> tuple[list[Any], Any]:
+        """The results proper, and aux with the values of its tracers."""
+        if not self.has_aux:
+            return list(outs), None
+        n = len(outs) - self.num_aux
+        found = iter(outs[n:])
+        leaves, treedef = self._aux
+        return list(outs[:n]), tree.unflatten(
+            treedef, [result(next(found)) if isinstance(x, Tracer) else x for x in leaves]
+        )
 
     def bad_output(self, leaves: list[Any], i: int) -> str:
         paths = tree.leaves_with_path(tree.unflatten(self.out_tree, list(range(len(leaves)))))

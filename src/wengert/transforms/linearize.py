@@ -167,8 +167,9 @@ def linearize_flat(
     with using_trace(trace):
         outs = fun(*args)
     pairs = [trace.split(o) for o in outs]
-    out_nonzeros = [type(t) is not Zero for _, t in pairs]
-    tangents = [t for _, t in pairs if type(t) is not Zero]
+    proper = pairs[: len(pairs) - getattr(fun, "num_aux", 0)]
+    out_nonzeros = [type(t) is not Zero for _, t in proper]
+    tangents = [t for _, t in proper if type(t) is not Zero]
     program = trace.tangents.close(tangents, [v for v in invars if v is not None])
     pruned, _ = dce_closed(program, (True,) * len(tangents), (True,) * len(program.jaxpr.invars))
     return [p for p, _ in pairs], [v is not None for v in invars], out_nonzeros, pruned

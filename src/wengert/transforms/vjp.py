@@ -75,9 +75,11 @@ def jvp(fun: Fun, primals: Any, tangents: Any, has_aux: bool = False) -> tuple[A
     ts = [_checked_tangent(p, t) for p, t in zip(flat, flat_tangents)]
     flat_fun = FlatFun(fun, in_tree, has_aux)
     outs, out_tangents = jvp_flat(flat_fun, flat, ts)
+    outs, aux = flat_fun.without_aux(outs)
     out = tree.unflatten(flat_fun.out_tree, [result(o) for o in outs])
+    out_tangents = out_tangents[: len(outs)]
     tangent = tree.unflatten(flat_fun.out_tree, [result(instantiate(t)) for t in out_tangents])
-    return (out, tangent, flat_fun.aux) if has_aux else (out, tangent)
+    return (out, tangent, aux) if has_aux else (out, tangent)
 
 
 def _checked_tangent(primal: Any, tangent: Any) -> Any:
@@ -117,6 +119,7 @@ def linearize(fun: Fun, *primals: Any, has_aux: bool = False) -> Any:
     flat, in_tree = _flatten_primals("linearize", primals)
     flat_fun = FlatFun(fun, in_tree, has_aux)
     outs, in_nonzeros, out_nonzeros, program = linearize_flat(flat_fun, flat)
+    outs, aux = flat_fun.without_aux(outs)
     out = tree.unflatten(flat_fun.out_tree, [result(o) for o in outs])
     avals = [get_aval(p) for p in flat]
     out_avals = [get_aval(o).to_tangent_aval() for o in outs]
@@ -131,7 +134,7 @@ def linearize(fun: Fun, *primals: Any, has_aux: bool = False) -> Any:
         tangents_out = [next(found) if nz else instantiate(Zero(a)) for a, nz in zip(out_avals, out_nonzeros)]
         return tree.unflatten(out_tree, [result(t) for t in tangents_out])
 
-    return (out, f_jvp, flat_fun.aux) if has_aux else (out, f_jvp)
+    return (out, f_jvp, aux) if has_aux else (out, f_jvp)
 
 
 def _checked_linear_tangent(aval: Any, tangent: Any) -> Any:
@@ -223,6 +226,7 @@ def _vjp(fun: Fun, primals: Sequence[Any], has_aux: bool, name: str) -> tuple[An
     flat, in_tree = _flatten_primals(name, primals)
     flat_fun = FlatFun(fun, in_tree, has_aux)
     outs, in_nonzeros, out_nonzeros, program = linearize_flat(flat_fun, flat)
+    outs, aux = flat_fun.without_aux(outs)
     pullback = Pullback(
         jaxpr=program.jaxpr,
         name=fun_name(fun),
@@ -234,7 +238,7 @@ def _vjp(fun: Fun, primals: Sequence[Any], has_aux: bool, name: str) -> tuple[An
         out_tree=flat_fun.out_tree,
     )
     out = tree.unflatten(flat_fun.out_tree, [result(o) for o in outs])
-    return out, tree.Partial(pullback, program.consts), flat_fun.aux
+    return out, tree.Partial(pullback, program.consts), aux
 
 
 @api_boundary
