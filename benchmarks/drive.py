@@ -145,13 +145,14 @@ def _first_calls(outcome: Outcome, rounds: int) -> None:
 
 
 def _starts(outcome: Outcome, rounds: int) -> None:
-    """A whole program in a fresh interpreter."""
+    """A whole program in a fresh interpreter, which may keep the bytecode of modules as it does by default."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     printed = {}
     for i in range(rounds):
         for library in _in_turn(i):
             command = [sys.executable, "-c", str(outcome.row.run).format(jax=library)]
             start = time.perf_counter()
-            done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+            done = subprocess.run(command, capture_output=True, text=True, env=environment)
             outcome.times[library].append(time.perf_counter() - start)
             if done.returncode:
                 last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]

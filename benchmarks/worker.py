@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import sys
 import time
 import traceback
 import zlib
@@ -82,6 +83,7 @@ class Bench:
 def serve(connection: Connection, library: str, environment: dict[str, str]) -> None:
     """Answer requests until the other end closes: ("ok", value) or ("error", one line)."""
     os.environ.update(environment)
+    sys.dont_write_bytecode = False  # as installed packages have theirs; else each start compiles our modules
     bench: Bench | None = None
     while True:
         try:
