@@ -145,7 +145,7 @@ def _first_calls(outcome: Outcome, rounds: int) -> None:
 
 
 def _starts(outcome: Outcome, rounds: int) -> None:
-    """A whole program in a fresh interpreter, which may keep the bytecode of modules as it does by default."""
+    """A whole program in a fresh interpreter, which may keep bytecode as it does by default."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     printed = {}
     for i in range(rounds):

@@ -10,8 +10,7 @@ import numpy as np
 
 from benchmarks import small
 from benchmarks.limits import as_numpy, work
-from benchmarks.rows import Inputs, Row, enter, first_call_of, normal
-from benchmarks.rows import row as any_row
+from benchmarks.rows import Inputs, Row, enter, first_call_of, normal, row as any_row
 
 MILLION = 1_000_000
 SQUARE = normal((1000, 1000))
