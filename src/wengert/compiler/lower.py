@@ -446,7 +446,7 @@ class Block:
                 return parts
             for axis, c in coordinate.terms:
                 # c * axis crosses multiples of k: cut the axis where it does
-                if isinstance(axis, Axis) and c > 0 and k % c == 0 and axis.size % (k // c) == 0 and k // c > 1:
+                if isinstance(axis, Axis) and c > 0 and k % c == 0 and axis.size % (k // c) == 0 and axis.size > k // c > 1:
                     raise SplitAxis(axis, k // c)
         expr, lo, hi = self.parts(coordinate)
         # operands are made positive: rem and div of the loop IR truncate
