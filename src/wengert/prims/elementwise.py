@@ -73,7 +73,9 @@ def elementwise(
         for t, rule in zip(tangents, derivatives):
             if rule is not None and not is_zero(t):
                 total = add_cotangents(total, rule(t, out, *primals, **params))
-        return out, Zero.of(out) if total is None else broadcast_scalar(total, out.aval.shape)
+        if total is None or is_zero(total):
+            return out, Zero.of(out)
+        return out, broadcast_scalar(total, out.aval.shape)
 
     def transpose(ct: Any, *args: Any, **params: Any) -> Any:
         cts = []
