@@ -189,10 +189,10 @@ def _float_dtype(dtype: Any, function: str, *params: Any) -> np.dtype[Any]:
     if dtype is None:
         found = dtypes.result_type(*params) if params else dtypes.default_float_dtype()
         dtype = _util.inexact_dtype(found)
-    dtype = dtypes.canonicalize_dtype(dtypes.as_dtype(dtype))
-    if not dtypes.issubdtype(dtype, np.floating):
-        raise ValueError(f"dtype argument to `{function}` must be a float dtype, got {dtype}")
-    return dtype
+    canonical: np.dtype[Any] = dtypes.canonicalize_dtype(dtypes.as_dtype(dtype))
+    if not dtypes.issubdtype(canonical, np.floating):
+        raise ValueError(f"dtype argument to `{function}` must be a float dtype, got {canonical}")
+    return canonical
 
 
 def _param(x: Any, dtype: np.dtype[Any], shape: tuple[int, ...], function: str) -> Any:
@@ -520,7 +520,7 @@ def choice(
     shape = _shape(shape, "choice")
     draws = math.prod(shape)
     whole = isinstance(a, int | np.integer)
-    array = None if whole else _util.as_array(a, "choice")
+    array: Any = None if whole else _util.as_array(a, "choice")
     n = int(a) if whole else array.shape[axis]
     if n <= 0 and draws:
         raise ValueError("a must be greater than 0 unless no samples are taken")

@@ -81,7 +81,7 @@ class Frame:
 
     def known(self, key: Any) -> Value | None:
         for scope in reversed(self.scopes):
-            found = scope.get(key)
+            found: Value | None = scope.get(key)
             if found is not None:
                 return found
         return None
@@ -280,9 +280,8 @@ class Frame:
             taken.append((holds, self._guarded(self._both(outer, holds), value)))
             rest = self._both(rest, b.not_(holds))
         result = self._guarded(rest, expr.cases[-1][1])
-        for holds, value in reversed(taken):
-            holds, value, result = self.same_lanes([holds, value, result])
-            result = b.select(holds, value, result)
+        for holds, case in reversed(taken):
+            result = b.select(*self.same_lanes([holds, case, result]))
         return result
 
     def _guarded(self, mask: Value | None, expr: Expr) -> Value:

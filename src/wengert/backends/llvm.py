@@ -515,7 +515,7 @@ class _Emitter:
         return self.module.data(f"int_{n}", I32, [n])
 
     def _bytes(self, letter: str) -> Value:
-        return self.module.data(f"letter_{letter}", scalars.scalar_type("i8"), [ord(letter)])
+        return self.module.data(f"letter_{letter}", I8, [ord(letter)])
 
 
 def _product(shape: Sequence[int]) -> int:

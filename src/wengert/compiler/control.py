@@ -114,6 +114,8 @@ def lower_scan(
     **_: Any,
 ) -> list[View]:
     """Append the loop of a scan; returns where its results are."""
+    if length == 0:
+        return [*operands[num_consts : num_consts + num_carry], *outs[num_carry:]]
     inner = jaxpr.jaxpr
     axis = Axis(length, "t")
     now = Affine.of(axis)

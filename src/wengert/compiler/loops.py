@@ -229,7 +229,7 @@ class Exprs:
         if node is None:
             node = self._table[key] = Const()
             node.value, node.dtype, node.axes = scalar, dtype, frozenset()
-        return node  # type: ignore[no-any-return]
+        return node
 
     def load(self, buffer: Buffer, index: Sequence[Affine]) -> Load:
         key = (Load, buffer, tuple(index))
@@ -239,7 +239,7 @@ class Exprs:
             node = self._table[key] = Load()
             node.buffer, node.index, node.dtype = buffer, key[2], buffer.dtype
             node.axes = frozenset(t for i in key[2] for t, _ in i.terms)
-        return node  # type: ignore[no-any-return]
+        return node
 
     def gather(self, buffer: Buffer, index: Sequence[Expr]) -> Gather:
         key = (Gather, buffer, tuple(index))
@@ -248,7 +248,7 @@ class Exprs:
             node = self._table[key] = Gather()
             node.buffer, node.index, node.dtype = buffer, key[2], buffer.dtype
             node.axes = frozenset().union(*(i.axes for i in key[2]))
-        return node  # type: ignore[no-any-return]
+        return node
 
     def index(self, affine: Affine, dtype: DType = I64) -> Expr:
         if affine.is_const:
@@ -259,7 +259,7 @@ class Exprs:
             node = self._table[key] = Index()
             node.affine, node.dtype = affine, dtype
             node.axes = frozenset(t for t, _ in affine.terms)
-        return node  # type: ignore[no-any-return]
+        return node
 
     def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Expr:
         if dtype is None:
@@ -277,7 +277,7 @@ class Exprs:
             node = self._table[key] = Op()
             node.name, node.args, node.dtype = name, args, dtype
             node.axes = args[0].axes.union(*(a.axes for a in args[1:]))
-        return node  # type: ignore[no-any-return]
+        return node
 
     def _with_const(self, name: str, x: Expr, c: Expr) -> Expr | None:
         """x * 1 is x; a division by a number becomes a multiplication, which costs a rounding, as it does in XLA."""
@@ -311,7 +311,7 @@ class Exprs:
             node.axes = frozenset().union(*(e.axes for _, e in cases)) | {
                 t for conditions, _ in cases for a, _, _ in conditions for t, _ in a.terms
             }
-        return node  # type: ignore[no-any-return]
+        return node
 
     def acc(self, name: str, dtype: DType, axes: frozenset[Axis | Symbol] = frozenset()) -> Acc:
         key = (Acc, name)
@@ -319,7 +319,7 @@ class Exprs:
         if node is None:
             node = self._table[key] = Acc()
             node.name, node.dtype, node.axes = name, dtype, axes
-        return node  # type: ignore[no-any-return]
+        return node
 
 
 class Stmt:

@@ -80,6 +80,7 @@ class Dynamic:
 Coordinate: TypeAlias = Affine | Dynamic
 # A condition of `Block.piecewise`: lo <= coordinate < hi.
 Range: TypeAlias = tuple[Coordinate, int, int]
+Case: TypeAlias = tuple[tuple[Range, ...], Callable[[], Expr]]
 
 
 class Operand:
@@ -456,7 +457,7 @@ class Block:
         quotient = Dynamic(self, self.op("div", positive, divisor), lo // k + shift, (hi - 1) // k + shift + 1)
         return quotient - shift, Dynamic(self, self.op("rem", positive, divisor), 0, min(k, hi) if lo >= 0 else k)
 
-    def piecewise(self, cases: Sequence[tuple[tuple[Range, ...], Callable[[], Expr]]]) -> Expr:
+    def piecewise(self, cases: Sequence[Case]) -> Expr:
         """The value of the first case whose conditions all hold; the last case has none."""
         built: list[tuple[tuple[tuple[Affine, int, int], ...], Expr]] = []
         for number, (conditions, thunk) in enumerate(cases):
@@ -474,7 +475,7 @@ class Block:
                     computed.append((coordinate, lo, hi))
             else:
                 if computed:
-                    value = self._select(computed, open_, thunk(), lambda n=number: self.piecewise(cases[n + 1 :]))
+                    value = self._select(computed, open_, thunk(), cases[number + 1 :])
                     built.append(((), value))
                     break
                 built.append((tuple(open_), thunk()))
@@ -483,19 +484,20 @@ class Block:
         return self.exprs.piecewise(built)
 
     def _select(
-        self, computed: list[Range], open_: list[tuple[Affine, int, int]], value: Expr, rest: Callable[[], Expr]
+        self, computed: list[Range], open_: list[tuple[Affine, int, int]], value: Expr, rest: Sequence[Case]
     ) -> Expr:
-        mask: Expr | None = None
+        """A choice by conditions on computed coordinates; both outcomes are computed."""
+        tests: list[Expr] = []
         for coordinate, lo, hi in [*computed, *open_]:
             expr, least, end = self.parts(coordinate)
-            for known, test in (
-                (least >= lo, lambda e=expr, k=lo: self.op("ge", e, self.const(k, I64))),
-                (end <= hi, lambda e=expr, k=hi: self.op("lt", e, self.const(k, I64))),
-            ):
-                if not known:
-                    mask = test() if mask is None else self.op("and", mask, test())
-        assert mask is not None
-        return self.op("select", mask, value, rest())
+            if least < lo:
+                tests.append(self.op("ge", expr, self.const(lo, I64)))
+            if end > hi:
+                tests.append(self.op("lt", expr, self.const(hi, I64)))
+        mask = tests[0]
+        for test in tests[1:]:
+            mask = self.op("and", mask, test)
+        return self.op("select", mask, value, self.piecewise(rest))
 
     def try_at(self, operand: Operand, index: Sequence[Affine]) -> Expr | None:
         """The operand's value, or None if the axes would have to be split for it."""
@@ -520,7 +522,7 @@ def _ends(coordinate: Affine) -> tuple[int, int]:
 def _split(axes: list[Axis], index: list[Affine], split: SplitAxis) -> tuple[list[Axis], list[Affine]]:
     outer = Axis(split.axis.size // split.inner, f"{split.axis!r}o")
     inner = Axis(split.inner, f"{split.axis!r}i")
-    value = {split.axis: Affine.of(outer) * split.inner + Affine.of(inner)}
+    value: dict[Term, Affine] = {split.axis: Affine.of(outer) * split.inner + Affine.of(inner)}
     where = axes.index(split.axis)
     return [*axes[:where], outer, inner, *axes[where + 1 :]], [i.substitute(value) for i in index]
 

@@ -137,7 +137,7 @@ class Primitive:
         """How each of the `n` operands is read."""
         access = self._accesses
         if isinstance(access, str):
-            return [access] * n  # type: ignore[list-item]
+            return [access] * n
         if callable(access):
             return access(n, **params)
         return access

@@ -196,8 +196,8 @@ try:
     from numpy._core.umath import _make_extobj
 
     _QUIET: Any = _make_extobj(all="ignore")
-    _enter_quiet: Callable[[Any], Any] = _ufunc_config._extobj_contextvar.set
-    _leave_quiet: Callable[[Any], Any] = _ufunc_config._extobj_contextvar.reset
+    _enter_quiet: Callable[[Any], Any] = getattr(_ufunc_config, "_extobj_contextvar").set  # noqa: B009
+    _leave_quiet: Callable[[Any], Any] = getattr(_ufunc_config, "_extobj_contextvar").reset  # noqa: B009
 except (ImportError, AttributeError):  # another release of NumPy
     _QUIET = {"all": "ignore"}
 

@@ -22,7 +22,7 @@ def relu(x: ArrayLike) -> Any:
     return jnp.maximum(x, 0)
 
 
-@relu.defjvp  # type: ignore[untyped-decorator]
+@relu.defjvp
 def _relu_jvp(primals: Any, tangents: Any) -> Any:
     (x,), (t,) = primals, tangents
     return relu(x), lax.select(jnp.greater(x, 0), t, lax.full_like(t, 0))
@@ -34,7 +34,7 @@ def relu6(x: ArrayLike) -> Any:
     return jnp.minimum(jnp.maximum(x, 0), 6.0)
 
 
-@relu6.defjvp  # type: ignore[untyped-decorator]
+@relu6.defjvp
 def _relu6_jvp(primals: Any, tangents: Any) -> Any:
     (x,), (t,) = primals, tangents
     inside = jnp.logical_and(jnp.greater(x, 0), jnp.less(x, 6))

@@ -18,7 +18,8 @@ _Axes = int | Sequence[int]
 
 def _dtype(dtype: Any) -> np.dtype[Any]:
     found = dtypes.default_float_dtype() if dtype is None else dtypes.as_dtype(dtype)
-    return dtypes.canonicalize_dtype(found)
+    canonical: np.dtype[Any] = dtypes.canonicalize_dtype(found)
+    return canonical
 
 
 def zeros(key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Any:

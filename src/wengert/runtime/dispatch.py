@@ -150,7 +150,7 @@ def _host_function(call: Call) -> tuple[Callable[..., None], int]:
 
     def run(*addresses: int) -> None:
         arrays = [
-            np.ndarray(shape, dtype, (ctypes.c_char * nbytes).from_address(address))
+            np.ndarray(shape, dtype, memoryview((ctypes.c_char * nbytes).from_address(address)))
             for address, (shape, dtype, nbytes) in zip(addresses, kinds, strict=True)
         ]
         for a in arrays[:n_inputs]:
@@ -180,20 +180,23 @@ def compiled_call(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) 
     if prim is jit_p:
         run = executable(params["jaxpr"])
     else:
-        key = (prim, *avals, *params.items())
-        try:
-            found = _by_eqn.get(key)
-        except TypeError:
-            key, found = None, None
-        if found is None:
-            found = Executable(compile_jaxpr(_single(prim, avals, params)))
-            if key is not None:
-                if len(_by_eqn) >= _CODES:
-                    _by_eqn.clear()
-                _by_eqn[key] = found
-        run = found
+        run = _of_equation(prim, avals, params)
     outs = run([as_array(a, aval) for a, aval in zip(args, avals, strict=True)])
     return outs if prim.multiple_results else outs[0]
+
+
+def _of_equation(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]) -> Executable:
+    """The compiled form of one equation; remembered if its parameters can be."""
+    key = (prim, *avals, *params.items())
+    try:
+        found = _by_eqn.get(key)
+    except TypeError:
+        return Executable(compile_jaxpr(_single(prim, avals, params)))
+    if found is None:
+        if len(_by_eqn) >= _CODES:
+            _by_eqn.clear()
+        found = _by_eqn[key] = Executable(compile_jaxpr(_single(prim, avals, params)))
+    return found
 
 
 def _single(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]) -> Jaxpr:
@@ -244,7 +247,7 @@ class MemoryStats:
         self.alias_size_in_bytes = 0
 
 
-class _Hooks:
+class _Hooks(stages.Hooks):
     """What `Lowered` and `Compiled` ask of the compiler."""
 
     @staticmethod
@@ -274,8 +277,8 @@ class _Hooks:
     @staticmethod
     def memory(closed: ClosedJaxpr) -> MemoryStats:
         program = executable(closed).compilation.program
-        sizes = [sum(b.nbytes for b in buffers) for buffers in (program.args, program.results)]
-        return MemoryStats(*sizes, program.arena)
+        arguments, outputs = (sum(b.nbytes for b in buffers) for buffers in (program.args, program.results))
+        return MemoryStats(arguments, outputs, program.arena)
 
 
 stages.set_hooks(_Hooks)
