@@ -23,7 +23,6 @@ from benchmarks.rows import Row
 LIBRARIES = ("wengert", "jax")
 PATIENCE = 300.0
 """Seconds after which an answer is given up."""
-FIRST_CALL_REPEATS = 5
 
 
 class Failed(Exception):
@@ -121,7 +120,7 @@ def _calls(outcome: Outcome, rounds: int) -> None:
         results = {}
         for library, process in workers.items():
             process.ask("prepare", outcome.row.name)
-            _, results[library] = process.ask("first_call")
+            results[library] = process.ask("result")
             process.ask("calibrate")
         outcome.differs = difference(results["wengert"], results["jax"], outcome.row.tolerance)
         for i in range(rounds):
@@ -130,17 +129,15 @@ def _calls(outcome: Outcome, rounds: int) -> None:
 
 
 def _first_calls(outcome: Outcome, rounds: int) -> None:
-    """The first call in a fresh process less the shortest repeated call: what tracing and compiling take."""
+    """Tracing and compiling, in a fresh process each time, with nothing compiled before."""
     for i in range(max(3, rounds // 4)):
         with both_workers() as workers:
             results = {}
             for process in workers.values():
                 process.ask("prepare", outcome.row.name)
             for library in _in_turn(i):
-                process = workers[library]
-                first, results[library] = process.ask("first_call")
-                again = min(process.ask("first_call")[0] for _ in range(FIRST_CALL_REPEATS))
-                outcome.times[library].append(first - again)
+                outcome.times[library].append(workers[library].ask("compile_time"))
+                results[library] = workers[library].ask("result")
             outcome.differs = difference(results["wengert"], results["jax"], outcome.row.tolerance)
 
 

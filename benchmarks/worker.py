@@ -44,12 +44,17 @@ class Bench:
         self._call: Callable[..., Any] = function if row.mode == "eager" else jax.jit(function)
         self._calls = 1
 
-    def first_call(self) -> tuple[float, list[np.ndarray[Any, Any]]]:
-        """Seconds until the first result is there, and the result."""
+    def result(self) -> list[np.ndarray[Any, Any]]:
+        """What the row computes."""
+        return [np.asarray(leaf) for leaf in self._jax.tree_util.tree_leaves(self._call(*self._inputs))]
+
+    def compile_time(self) -> float:
+        """Seconds that tracing and compiling take; the calls that follow are of the compiled program."""
         start = time.perf_counter()
-        result = self._wait(self._call(*self._inputs))
+        compiled = self._call.lower(*self._inputs).compile()  # type: ignore[attr-defined]
         taken = time.perf_counter() - start
-        return taken, [np.asarray(leaf) for leaf in self._jax.tree_util.tree_leaves(result)]
+        self._call = compiled
+        return taken
 
     def calibrate(self) -> None:
         """Find how many calls make a round."""
