@@ -474,6 +474,8 @@ def _concatenate_pull(ctx: Any, index: Any, *xs: Any, dimension: int) -> Any:
             place = (*index[:dimension], index[dimension] + -begin, *index[dimension + 1 :])
             cases.append((((index[dimension], begin, begin + size),), lambda x=x, place=place: x.at(place)))
         begin += size
+    if not cases:  # there are no elements
+        return ctx.const(0, xs[0].aval.dtype)
     cases[-1] = ((), cases[-1][1])
     return ctx.piecewise(cases)
 
