@@ -171,6 +171,8 @@ class _Namer:
 
 def tree(nest: Nest, exprs: Exprs, namer: _Namer) -> list[Stmt]:
     """The loops of one nest; a reduction's accumulator is started just around its inner loops."""
+    if any(nest.box[a][0] >= nest.box[a][1] for a in nest.axes):
+        return []
     fixed: dict[Term, Affine] = {a: Affine(lo) for a, (lo, hi) in nest.box.items() if hi - lo == 1}
     value, index = nest.value, nest.index
     if fixed:

@@ -59,7 +59,8 @@ class _Checker:
 
     def statement(self, stmt: Stmt, box: dict[Term, tuple[int, int]], names: set[str]) -> None:
         if isinstance(stmt, For):
-            self.body(stmt.body, {**box, stmt.axis: (stmt.lo, stmt.hi)}, names)
+            if stmt.hi > stmt.lo:
+                self.body(stmt.body, {**box, stmt.axis: (stmt.lo, stmt.hi)}, names)
         elif isinstance(stmt, Store):
             self.expr(stmt.value, box, names)
             if stmt.value.dtype != stmt.buffer.dtype:
