@@ -259,6 +259,11 @@ class _Clock:
             if isinstance(stmt, Loop):
                 self._memory_of_slots(stmt)
             self._use(stmt, loops)
+            if isinstance(stmt, For):
+                # an iteration's first statement comes after the last one of the iteration before
+                for inside in statements(stmt.body):
+                    self._use(inside, loops)
+                continue
             start = self.now
             inner = (*loops, stmt) if isinstance(stmt, Loop) else loops
             for b in bodies(stmt):
