@@ -1,7 +1,7 @@
 """The table of primitives: one row each, for all the witnesses of `test_cases`.
 
-A row says how to call the operation, on which shapes and values, what it computes (by NumPy or SciPy), and in which
-arguments it is differentiable and linear. The witnesses do the rest.
+A row says how to call the operation, on which shapes and values, what it computes (by NumPy or SciPy), and
+in which arguments it is differentiable and linear. The witnesses do the rest.
 """
 
 from __future__ import annotations
@@ -119,7 +119,12 @@ def binary(name: str, fun: Any, reference: Any, *ranges: tuple[float, float], **
     """A row for each combination of arrays and scalars."""
     (a, b), (c, d) = ranges if len(ranges) == 2 else (ranges or ((-2, 2),)) * 2
     kwargs = {"dtypes": FLOATS, "smooth": (0, 1), **kwargs}
-    for suffix, x, y in (("", S, S), (" array, scalar", S, ()), (" scalar, array", (), S), (" scalars", (), ())):
+    for suffix, x, y in (
+        ("", S, S),
+        (" array, scalar", S, ()),
+        (" scalar, array", (), S),
+        (" scalars", (), ()),
+    ):
         row(name + suffix, fun, reference, [Arg(x, a, b), Arg(y, c, d)], **kwargs)
 
 
@@ -130,11 +135,19 @@ binary("sub", lax.sub, np.subtract, dtypes=NUMBERS, linear=(0, 1))
 binary("mul", lax.mul, np.multiply, dtypes=NUMBERS, linear=(0,))
 binary("mul, linear in the second", lax.mul, np.multiply, linear=(1,))
 binary("div", lax.div, np.true_divide, (-2, 2), (0.5, 2), dtypes=f"{FLOATS} complex64", linear=(0,))
-binary("div of integers", lax.div, lambda x, y: np.trunc(x / y), (-20, 20), (1, 5), dtypes=INTEGERS, smooth=())
+binary(
+    "div of integers", lax.div, lambda x, y: np.trunc(x / y), (-20, 20), (1, 5), dtypes=INTEGERS, smooth=()
+)
 binary("rem", lax.rem, np.fmod, (-2, 2), (0.6, 0.9))
 binary("rem of integers", lax.rem, np.fmod, (-20, 20), (1, 5), dtypes=INTEGERS, smooth=())
-binary("mulhi", lax.mulhi, lambda x, y: np.multiply(x, y, dtype=object) // 2 ** (8 * np.asarray(x).itemsize), (0, 100),
-       dtypes=INTEGERS, smooth=())
+binary(
+    "mulhi",
+    lax.mulhi,
+    lambda x, y: np.multiply(x, y, dtype=object) // 2 ** (8 * np.asarray(x).itemsize),
+    (0, 100),
+    dtypes=INTEGERS,
+    smooth=(),
+)
 binary("max", lax.max, np.maximum, (-2, -0.1), (0.1, 2), dtypes=REALS)
 binary("max, swapped", lax.max, np.maximum, (0.1, 2), (-2, -0.1), dtypes=REALS)
 binary("min", lax.min, np.minimum, (-2, -0.1), (0.1, 2), dtypes=REALS)
@@ -198,11 +211,25 @@ TRANSCENDENTAL: list[tuple[str, Any, Any, float, float]] = [
 for name, fun, reference, lo, hi in TRANSCENDENTAL:
     unary(name, fun, reference, lo, hi, ulps=16)
 binary("atan2", lax.atan2, np.arctan2, (0.5, 2), (-2, -0.5))
-row("polygamma", lax.polygamma, scipy.special.polygamma, [Arg(S, choices=(0, 1, 2, 3)), Arg(S, 0.5, 5)], FLOATS,
-    smooth=(1,), ulps=100)
+row(
+    "polygamma",
+    lax.polygamma,
+    scipy.special.polygamma,
+    [Arg(S, choices=(0, 1, 2, 3)), Arg(S, 0.5, 5)],
+    FLOATS,
+    smooth=(1,),
+    ulps=100,
+)
 binary("zeta", lax.zeta, scipy.special.zeta, (1.5, 4), (0.5, 3), smooth=(1,), ulps=50)
-row("betainc", lax.betainc, scipy.special.betainc, [Arg(S, 0.5, 3), Arg(S, 0.5, 3), Arg(S, 0.1, 0.9)], FLOATS,
-    smooth=(2,), ulps=100)
+row(
+    "betainc",
+    lax.betainc,
+    scipy.special.betainc,
+    [Arg(S, 0.5, 3), Arg(S, 0.5, 3), Arg(S, 0.1, 0.9)],
+    FLOATS,
+    smooth=(2,),
+    ulps=100,
+)
 
 # ----------------------------------------------------------------------------------------- comparisons, bits
 
@@ -222,11 +249,22 @@ binary("xor", lax.bitwise_xor, np.bitwise_xor, (-50, 50), dtypes=BITS, smooth=()
 unary("not", lax.bitwise_not, np.invert, -50, 50, dtypes=BITS, smooth=())
 binary("shift_left", lax.shift_left, np.left_shift, (-50, 50), (0, 7), dtypes=INTEGERS, smooth=())
 binary(
-    "shift_right_arithmetic", lax.shift_right_arithmetic, np.right_shift, (-50, 50), (0, 7), dtypes="int32 int64",
+    "shift_right_arithmetic",
+    lax.shift_right_arithmetic,
+    np.right_shift,
+    (-50, 50),
+    (0, 7),
+    dtypes="int32 int64",
     smooth=(),
 )
 binary(
-    "shift_right_logical", lax.shift_right_logical, np.right_shift, (0, 50), (0, 7), dtypes=INTEGERS, smooth=()
+    "shift_right_logical",
+    lax.shift_right_logical,
+    np.right_shift,
+    (0, 50),
+    (0, 7),
+    dtypes=INTEGERS,
+    smooth=(),
 )
 unary("population_count", lax.population_count, np.bitwise_count, 0, 99, dtypes=INTEGERS, smooth=())
 unary(
@@ -239,10 +277,25 @@ unary(
     smooth=(),
 )
 
-# ------------------------------------------------------------------------------------------- choice, conversion
+# ----------------------------------------------------------------------------------------- choice, conversion
 
-row("select_n", lax.select, np.where, [Arg(S, dtype=bool), Arg(S), Arg(S)], NUMBERS, smooth=(1, 2), linear=(1, 2))
-row("select_n, scalar", lax.select, np.where, [Arg((), dtype=bool), Arg(S), Arg(S)], smooth=(1, 2), linear=(1, 2))
+row(
+    "select_n",
+    lax.select,
+    np.where,
+    [Arg(S, dtype=bool), Arg(S), Arg(S)],
+    NUMBERS,
+    smooth=(1, 2),
+    linear=(1, 2),
+)
+row(
+    "select_n, scalar",
+    lax.select,
+    np.where,
+    [Arg((), dtype=bool), Arg(S), Arg(S)],
+    smooth=(1, 2),
+    linear=(1, 2),
+)
 row(
     "select_n of integers",
     lax.select_n,
@@ -251,8 +304,14 @@ row(
     smooth=(1, 2, 3),
     linear=(1, 2, 3),
 )
-row("clamp", lax.clamp, lambda lo, x, hi: np.clip(x, lo, hi), [Arg((), -1, 0), Arg(S, -3, 3), Arg((), 0.1, 1)], REALS,
-    smooth=(0, 1, 2))
+row(
+    "clamp",
+    lax.clamp,
+    lambda lo, x, hi: np.clip(x, lo, hi),
+    [Arg((), -1, 0), Arg(S, -3, 3), Arg((), 0.1, 1)],
+    REALS,
+    smooth=(0, 1, 2),
+)
 for new, old in (
     ("float32", "float32 float64 int32 uint8 bool"),
     ("float64", "float32 int32"),
@@ -270,25 +329,49 @@ for new, old in (
         dtypes=old,
         smooth=(),
     )
-row("convert_element_type, linear", lambda x: lax.convert_element_type(x, F64), lambda x: x, [Arg(S)], smooth=(0,),
-    linear=(0,))
+row(
+    "convert_element_type, linear",
+    lambda x: lax.convert_element_type(x, F64),
+    lambda x: x,
+    [Arg(S)],
+    smooth=(0,),
+    linear=(0,),
+)
 row("bitcast_convert_type", lambda x: lax.bitcast_convert_type(x, I32), lambda x: x.view(I32), [Arg(S)])
-row("bitcast_convert_type, narrower", lambda x: lax.bitcast_convert_type(x, np.uint8),
-    lambda x: x.reshape(3, 4, 1).view(np.uint8), [Arg(S)])
-row("bitcast_convert_type, wider", lambda x: lax.bitcast_convert_type(x, np.uint32),
-    lambda x: x.view(np.uint32)[..., 0], [Arg((3, 4), 0, 200, np.uint8)])
-row("reduce_precision", lambda x: lax.reduce_precision(x, 5, 10), lambda x: x.astype(np.float16).astype(F32),
-    [Arg(S, -100, 100)])
+row(
+    "bitcast_convert_type, narrower",
+    lambda x: lax.bitcast_convert_type(x, np.uint8),
+    lambda x: x.reshape(3, 4, 1).view(np.uint8),
+    [Arg(S)],
+)
+row(
+    "bitcast_convert_type, wider",
+    lambda x: lax.bitcast_convert_type(x, np.uint32),
+    lambda x: x.view(np.uint32)[..., 0],
+    [Arg((3, 4), 0, 200, np.uint8)],
+)
+row(
+    "reduce_precision",
+    lambda x: lax.reduce_precision(x, 5, 10),
+    lambda x: x.astype(np.float16).astype(F32),
+    [Arg(S, -100, 100)],
+)
 row("real", lax.real, np.real, [Arg(S)], "complex64 complex128", linear=(0,))
 row("imag", lax.imag, np.imag, [Arg(S)], "complex64 complex128", linear=(0,))
 row("conj", lax.conj, np.conj, [Arg(S)], "complex64")
 binary("complex", lax.complex, lambda x, y: x + 1j * y, linear=(0, 1))
 unary("copy", lax.copy_p.bind, lambda x: x, dtypes=NUMBERS, linear=(0,))
 unary("stop_gradient", lax.stop_gradient_p.bind, lambda x: x, smooth=())
-row("optimization_barrier", lambda x, y: lax.optimization_barrier((x, y)), lambda x, y: (x, y), [Arg(S), Arg((2,))],
-    smooth=(0, 1), linear=(0, 1))
+row(
+    "optimization_barrier",
+    lambda x, y: lax.optimization_barrier((x, y)),
+    lambda x, y: (x, y),
+    [Arg(S), Arg((2,))],
+    smooth=(0, 1),
+    linear=(0, 1),
+)
 
-# ------------------------------------------------------------------------------------------------------- shapes
+# ----------------------------------------------------------------------------------------------------- shapes
 
 
 def view(name: str, fun: Any, reference: Any, shape: Shape = S, **kwargs: Any) -> None:
@@ -296,16 +379,32 @@ def view(name: str, fun: Any, reference: Any, shape: Shape = S, **kwargs: Any) -
     row(name, fun, reference, [Arg(shape)], **kwargs)
 
 
-view("broadcast_in_dim", lambda x: lax.broadcast_in_dim(x, (2, 3, 4, 5), (1, 2)),
-     lambda x: np.broadcast_to(x[:, :, None], (2, 3, 4, 5)))
-view("broadcast_in_dim of size 1", lambda x: lax.broadcast_in_dim(x, (3, 4), (0, 1)),
-     lambda x: np.broadcast_to(x, (3, 4)), (3, 1))
-view("broadcast_in_dim of a scalar", lambda x: lax.broadcast_in_dim(x, (3, 4), ()), lambda x: np.broadcast_to(x, S), ())
+view(
+    "broadcast_in_dim",
+    lambda x: lax.broadcast_in_dim(x, (2, 3, 4, 5), (1, 2)),
+    lambda x: np.broadcast_to(x[:, :, None], (2, 3, 4, 5)),
+)
+view(
+    "broadcast_in_dim of size 1",
+    lambda x: lax.broadcast_in_dim(x, (3, 4), (0, 1)),
+    lambda x: np.broadcast_to(x, (3, 4)),
+    (3, 1),
+)
+view(
+    "broadcast_in_dim of a scalar",
+    lambda x: lax.broadcast_in_dim(x, (3, 4), ()),
+    lambda x: np.broadcast_to(x, S),
+    (),
+)
 view("transpose", lambda x: lax.transpose(x, (2, 0, 1)), lambda x: x.transpose(2, 0, 1), (2, 3, 4))
 view("reshape, merging", lambda x: lax.reshape(x, (6, 4)), lambda x: x.reshape(6, 4), (2, 3, 4))
 view("reshape, splitting", lambda x: lax.reshape(x, (2, 2, 3)), lambda x: x.reshape(2, 2, 3), (4, 3))
 view("reshape, both", lambda x: lax.reshape(x, (4, 1, 9)), lambda x: x.reshape(4, 1, 9), (6, 1, 6))
-view("reshape after transpose", lambda x: lax.reshape(lax.transpose(x, (1, 0)), (2, 6)), lambda x: x.T.reshape(2, 6))
+view(
+    "reshape after transpose",
+    lambda x: lax.reshape(lax.transpose(x, (1, 0)), (2, 6)),
+    lambda x: x.T.reshape(2, 6),
+)
 view("reshape of dimensions", lambda x: lax.reshape(x, (12,), (1, 0)), lambda x: x.T.reshape(12))
 view("rev", lambda x: lax.rev(x, (0, 2)), lambda x: x[::-1, :, ::-1], (2, 3, 4))
 view("squeeze", lambda x: lax.squeeze(x, (0, 2)), lambda x: x[0, :, 0], (1, 3, 1, 4))
@@ -314,18 +413,54 @@ view("expand_dims", lambda x: lax.expand_dims(x, (0, 2)), lambda x: x[None, :, N
 view("tile", lambda x: lax.tile(x, (2, 3)), lambda x: np.tile(x, (2, 3)))
 view("slice", lambda x: lax.slice(x, (1, 0), (3, 3)), lambda x: x[1:3, :3])
 view("slice with strides", lambda x: lax.slice(x, (1, 0), (7, 5), (2, 3)), lambda x: x[1:7:2, :5:3], (7, 6))
-view("pad", lambda x: lax.pad(x, lax.squeeze(lax.slice(x, (0, 0), (1, 1)), (0, 1)), ((1, 2, 0), (0, 1, 0))),
-     lambda x: np.pad(x, ((1, 2), (0, 1)), constant_values=x[0, 0]))
-row("pad between and crop", lambda x, v: lax.pad(x, v, ((1, -1, 2), (-1, 2, 1))), lambda x, v: _padded(x, v),
-    [Arg((3, 4)), Arg(())], "float32 int32", smooth=(0, 1), linear=(0, 1))
-row("concatenate", lambda *xs: lax.concatenate(xs, 1), lambda *xs: np.concatenate(xs, 1),
-    [Arg((3, 2)), Arg((3, 4)), Arg((3, 1))], NUMBERS, smooth=(0, 1, 2), linear=(0, 1, 2))
-row("stack", lambda *xs: lax.stack(xs, 1), lambda *xs: np.stack(xs, 1), [Arg(S), Arg(S)], smooth=(0, 1), linear=(0, 1))
-row("iota", lambda x: lax.add(x, lax.broadcasted_iota(x.dtype, S, 1)), lambda x: x + np.arange(4).astype(x.dtype),
-    [Arg(S, 0, 9)], "float32 int32 uint8", smooth=())
-row("add_at_slices", lambda x, a, b: add_at_slices_p.bind(x, a, b, starts=((1, 0), (0, 1)), strides=((1, 1), (2, 1))),
-    lambda x, a, b: _added(x, a, b), [Arg((4, 5)), Arg((2, 3)), Arg((2, 4))], "float32 int32", smooth=(0, 1, 2),
-    linear=(0, 1, 2))
+view(
+    "pad",
+    lambda x: lax.pad(x, lax.squeeze(lax.slice(x, (0, 0), (1, 1)), (0, 1)), ((1, 2, 0), (0, 1, 0))),
+    lambda x: np.pad(x, ((1, 2), (0, 1)), constant_values=x[0, 0]),
+)
+row(
+    "pad between and crop",
+    lambda x, v: lax.pad(x, v, ((1, -1, 2), (-1, 2, 1))),
+    lambda x, v: _padded(x, v),
+    [Arg((3, 4)), Arg(())],
+    "float32 int32",
+    smooth=(0, 1),
+    linear=(0, 1),
+)
+row(
+    "concatenate",
+    lambda *xs: lax.concatenate(xs, 1),
+    lambda *xs: np.concatenate(xs, 1),
+    [Arg((3, 2)), Arg((3, 4)), Arg((3, 1))],
+    NUMBERS,
+    smooth=(0, 1, 2),
+    linear=(0, 1, 2),
+)
+row(
+    "stack",
+    lambda *xs: lax.stack(xs, 1),
+    lambda *xs: np.stack(xs, 1),
+    [Arg(S), Arg(S)],
+    smooth=(0, 1),
+    linear=(0, 1),
+)
+row(
+    "iota",
+    lambda x: lax.add(x, lax.broadcasted_iota(x.dtype, S, 1)),
+    lambda x: x + np.arange(4).astype(x.dtype),
+    [Arg(S, 0, 9)],
+    "float32 int32 uint8",
+    smooth=(),
+)
+row(
+    "add_at_slices",
+    lambda x, a, b: add_at_slices_p.bind(x, a, b, starts=((1, 0), (0, 1)), strides=((1, 1), (2, 1))),
+    lambda x, a, b: _added(x, a, b),
+    [Arg((4, 5)), Arg((2, 3)), Arg((2, 4))],
+    "float32 int32",
+    smooth=(0, 1, 2),
+    linear=(0, 1, 2),
+)
 
 
 def _padded(x: Any, v: Any) -> Any:
@@ -343,26 +478,64 @@ def _added(x: Any, a: Any, b: Any) -> Any:
     return out
 
 
-# ---------------------------------------------------------------------------------------------------- reductions
+# ------------------------------------------------------------------------------------------------- reductions
 
 for axes in ((0,), (1, 2), (0, 2), (0, 1, 2), ()):
     shape = (2, 3, 4)
-    row(f"reduce_sum {axes}", lambda x, a=axes: lax.reduce_sum(x, a), lambda x, a=axes: x.sum(a, dtype=x.dtype),
-        [Arg(shape)], NUMBERS, smooth=(0,), linear=(0,))
-    row(f"reduce_prod {axes}", lambda x, a=axes: lax.reduce_prod(x, a), lambda x, a=axes: x.prod(a, dtype=x.dtype),
-        [Arg(shape, 0.5, 2)], REALS, smooth=(0,), ulps=16)
-    row(f"reduce_max {axes}", lambda x, a=axes: lax.reduce_max(x, a), lambda x, a=axes: x.max(a),
-        [Arg(shape, distinct=True)], REALS, smooth=(0,))
-    row(f"reduce_min {axes}", lambda x, a=axes: lax.reduce_min(x, a), lambda x, a=axes: x.min(a),
-        [Arg(shape, distinct=True)], REALS, smooth=(0,))
-row("reduce_prod of zeros", lambda x: lax.reduce_prod(x, (0,)), lambda x: x.prod(0), [Arg((3, 20), choices=(0, 2, -1))],
-    smooth=(0,))
+    row(
+        f"reduce_sum {axes}",
+        lambda x, a=axes: lax.reduce_sum(x, a),
+        lambda x, a=axes: x.sum(a, dtype=x.dtype),
+        [Arg(shape)],
+        NUMBERS,
+        smooth=(0,),
+        linear=(0,),
+        ulps=32,
+    )
+    row(
+        f"reduce_prod {axes}",
+        lambda x, a=axes: lax.reduce_prod(x, a),
+        lambda x, a=axes: x.prod(a, dtype=x.dtype),
+        [Arg(shape, 0.5, 2)],
+        REALS,
+        smooth=(0,),
+        ulps=16,
+    )
+    row(
+        f"reduce_max {axes}",
+        lambda x, a=axes: lax.reduce_max(x, a),
+        lambda x, a=axes: x.max(a),
+        [Arg(shape, distinct=True)],
+        REALS,
+        smooth=(0,),
+    )
+    row(
+        f"reduce_min {axes}",
+        lambda x, a=axes: lax.reduce_min(x, a),
+        lambda x, a=axes: x.min(a),
+        [Arg(shape, distinct=True)],
+        REALS,
+        smooth=(0,),
+    )
+row(
+    "reduce_prod of zeros",
+    lambda x: lax.reduce_prod(x, (0,)),
+    lambda x: x.prod(0),
+    [Arg((3, 20), choices=(0, 2, -1))],
+    smooth=(0,),
+)
 for name, fun, reference in (
     ("reduce_and", lax.reduce_and, np.bitwise_and),
     ("reduce_or", lax.reduce_or, np.bitwise_or),
     ("reduce_xor", lax.reduce_xor, np.bitwise_xor),
 ):
-    row(name, lambda x, f=fun: f(x, (1,)), lambda x, f=reference: f.reduce(x, axis=1), [Arg(S, 0, 99)], "int32 bool uint8")
+    row(
+        name,
+        lambda x, f=fun: f(x, (1,)),
+        lambda x, f=reference: f.reduce(x, axis=1),
+        [Arg(S, 0, 99)],
+        "int32 bool uint8",
+    )
 row("argmax", lambda x: lax.argmax(x, 1, I32), lambda x: x.argmax(1), [Arg(S, 0, 5)], "float32 int32 bool")
 row("argmin", lambda x: lax.argmin(x, 0, I32), lambda x: x.argmin(0), [Arg(S, 0, 5)], "float32 int32 bool")
 for reverse in (False, True):
@@ -376,7 +549,7 @@ for reverse in (False, True):
         row(
             f"{name}{' reversed' * reverse}",
             lambda x, f=fun, r=reverse: f(x, 1, r),
-            lambda x, f=ufunc, r=reverse: (f.accumulate(x[:, ::-1], 1)[:, ::-1] if r else f.accumulate(x, 1)),
+            lambda x, f=ufunc, r=reverse: f.accumulate(x[:, ::-1], 1)[:, ::-1] if r else f.accumulate(x, 1),
             [Arg((2, 5), distinct=True)],
             "float32" if name == "cumlogsumexp" else "float32 int32",
             smooth=(0,),
@@ -384,12 +557,45 @@ for reverse in (False, True):
             ulps=16,
         )
 
-# ------------------------------------------------------------------------------------------- products, sorting
+# ------------------------------------------------------------------------------------------ products, sorting
 
-row("dot_general, matrices", lax.dot, np.dot, [Arg((3, 5)), Arg((5, 4))], NUMBERS, smooth=(0, 1), linear=(0,), ulps=32)
-row("dot_general, linear in the second", lax.dot, np.dot, [Arg((3, 5)), Arg((5, 4))], smooth=(0, 1), linear=(1,))
-row("dot_general, vectors", lax.dot, np.dot, [Arg((5,)), Arg((5,))], REALS, smooth=(0, 1), linear=(0,), ulps=32)
-row("dot_general, matrix and vector", lax.dot, np.dot, [Arg((3, 5)), Arg((5,))], smooth=(0, 1), linear=(1,), ulps=32)
+row(
+    "dot_general, matrices",
+    lax.dot,
+    np.dot,
+    [Arg((3, 5)), Arg((5, 4))],
+    NUMBERS,
+    smooth=(0, 1),
+    linear=(0,),
+    ulps=32,
+)
+row(
+    "dot_general, linear in the second",
+    lax.dot,
+    np.dot,
+    [Arg((3, 5)), Arg((5, 4))],
+    smooth=(0, 1),
+    linear=(1,),
+)
+row(
+    "dot_general, vectors",
+    lax.dot,
+    np.dot,
+    [Arg((5,)), Arg((5,))],
+    REALS,
+    smooth=(0, 1),
+    linear=(0,),
+    ulps=32,
+)
+row(
+    "dot_general, matrix and vector",
+    lax.dot,
+    np.dot,
+    [Arg((3, 5)), Arg((5,))],
+    smooth=(0, 1),
+    linear=(1,),
+    ulps=32,
+)
 for side in (0, 1):
     row(
         f"dot_general, any axes, {side}",
@@ -401,12 +607,28 @@ for side in (0, 1):
         ulps=64,
     )
 row("sort", lax.sort, lambda x: np.sort(x, -1), [Arg(S, distinct=True)], REALS, smooth=(0,))
-row("sort with values", lambda k, v: lax.sort((k, v), 0), lambda k, v: _sorted(k, v),
-    [Arg(S, distinct=True), Arg(S)], smooth=(0, 1))
-row("sort by two keys", lambda a, b, c: lax.sort((a, b, c), num_keys=2), lambda a, b, c: _sorted_by_two(a, b, c),
-    [Arg((20,), 0, 3, I32), Arg((20,), 0, 3, I32), Arg((20,))], smooth=(2,))
-row("top_k", lambda x: lax.top_k(x, 2), lambda x: (np.sort(x)[:, ::-1][:, :2], np.argsort(-x, kind="stable")[:, :2]),
-    [Arg(S, distinct=True)], "float32 int32", smooth=(0,))
+row(
+    "sort with values",
+    lambda k, v: lax.sort((k, v), 0),
+    lambda k, v: _sorted(k, v),
+    [Arg(S, distinct=True), Arg(S)],
+    smooth=(0, 1),
+)
+row(
+    "sort by two keys",
+    lambda a, b, c: lax.sort((a, b, c), num_keys=2),
+    lambda a, b, c: _sorted_by_two(a, b, c),
+    [Arg((20,), 0, 3, I32), Arg((20,), 0, 3, I32), Arg((20,))],
+    smooth=(2,),
+)
+row(
+    "top_k",
+    lambda x: lax.top_k(x, 2),
+    lambda x: (np.sort(x)[:, ::-1][:, :2], np.argsort(-x, kind="stable")[:, :2]),
+    [Arg(S, distinct=True)],
+    "float32 int32",
+    smooth=(0,),
+)
 
 
 def _sorted(k: Any, v: Any) -> Any:
@@ -419,31 +641,86 @@ def _sorted_by_two(a: Any, b: Any, c: Any) -> Any:
     return a[order], b[order], c[order]
 
 
-# ----------------------------------------------------------------------------------------------------- indexing
+# --------------------------------------------------------------------------------------------------- indexing
 
-row("dynamic_slice", lambda x, i, j: lax.dynamic_slice(x, (i, j), (2, 3)), lambda x, i, j: x[i : i + 2, j : j + 3],
-    [Arg((4, 5)), Arg((), 0, 3, I32), Arg((), 0, 3, I32)], "float32 int32", smooth=(0,), linear=(0,))
-row("dynamic_slice beyond the end", lambda x, i: lax.dynamic_slice_in_dim(x, i, 2), lambda x, i: x[2:4],
-    [Arg((4, 5)), Arg((), 5, 9, I32)], smooth=(0,), linear=(0,))
-row("dynamic_slice from the end", lambda x, i: lax.dynamic_slice_in_dim(x, i, 2), lambda x, i: x[1:3],
-    [Arg((4, 5)), Arg((), -3, -2, I32)], smooth=(0,), linear=(0,))
-row("dynamic_update_slice", lambda x, u, i: lax.dynamic_update_slice(x, u, (i, 1)), lambda x, u, i: _updated(x, u, i),
-    [Arg((4, 5)), Arg((2, 3)), Arg((), 0, 3, I32)], "float32 int32", smooth=(0, 1), linear=(0, 1))
+row(
+    "dynamic_slice",
+    lambda x, i, j: lax.dynamic_slice(x, (i, j), (2, 3)),
+    lambda x, i, j: x[i : i + 2, j : j + 3],
+    [Arg((4, 5)), Arg((), 0, 3, I32), Arg((), 0, 3, I32)],
+    "float32 int32",
+    smooth=(0,),
+    linear=(0,),
+)
+row(
+    "dynamic_slice beyond the end",
+    lambda x, i: lax.dynamic_slice_in_dim(x, i, 2),
+    lambda x, i: x[2:4],
+    [Arg((4, 5)), Arg((), 5, 9, I32)],
+    smooth=(0,),
+    linear=(0,),
+)
+row(
+    "dynamic_slice from the end",
+    lambda x, i: lax.dynamic_slice_in_dim(x, i, 2),
+    lambda x, i: x[1:3],
+    [Arg((4, 5)), Arg((), -3, -2, I32)],
+    smooth=(0,),
+    linear=(0,),
+)
+row(
+    "dynamic_update_slice",
+    lambda x, u, i: lax.dynamic_update_slice(x, u, (i, 1)),
+    lambda x, u, i: _updated(x, u, i),
+    [Arg((4, 5)), Arg((2, 3)), Arg((), 0, 3, I32)],
+    "float32 int32",
+    smooth=(0, 1),
+    linear=(0, 1),
+)
 ROWS = lax.GatherDimensionNumbers((1,), (0,), (0,))
-row("gather of rows", lambda x, i: lax.gather(x, i, ROWS, (1, 5), mode="clip"), lambda x, i: x[i[:, 0]],
-    [Arg((4, 5)), Arg((6, 1), 0, 4, I32)], "float32 int32 bool", smooth=(0,), linear=(0,))
-row("gather, filling", lambda x, i: lax.gather(x, i, ROWS, (1, 5), mode="fill", fill_value=0),
+row(
+    "gather of rows",
+    lambda x, i: lax.gather(x, i, ROWS, (1, 5), mode="clip"),
+    lambda x, i: x[i[:, 0]],
+    [Arg((4, 5)), Arg((6, 1), 0, 4, I32)],
+    "float32 int32 bool",
+    smooth=(0,),
+    linear=(0,),
+)
+row(
+    "gather, filling",
+    lambda x, i: lax.gather(x, i, ROWS, (1, 5), mode="fill", fill_value=0),
     lambda x, i: np.where((i >= 0) & (i < 4), x[np.clip(i[:, 0], 0, 3)], 0),
-    [Arg((4, 5)), Arg((6, 1), -2, 7, I32)], smooth=(0,), linear=(0,))
-row("gather of windows",
+    [Arg((4, 5)), Arg((6, 1), -2, 7, I32)],
+    smooth=(0,),
+    linear=(0,),
+)
+row(
+    "gather of windows",
     lambda x, i: lax.gather(x, i, lax.GatherDimensionNumbers((0, 2), (1,), (0, 1)), (2, 1, 3), mode="clip"),
     lambda x, i: np.stack([x[a : a + 2, b] for a, b in i], 1),
-    [Arg((4, 5, 3)), Arg((6, 2), 0, 3, I32)], smooth=(0,), linear=(0,))
-row("gather along an axis",
-    lambda x, i: lax.gather(x, lax.expand_dims(i, (2,)), lax.GatherDimensionNumbers((), (1,), (1,), (0,), (0,)), (1, 1)),
-    lambda x, i: np.take_along_axis(x, i, 1), [Arg((4, 5)), Arg((4, 3), 0, 5, I32)], smooth=(0,), linear=(0,))
-row("index_take", lambda x, i, j: lax.index_take(x, (i, j), (0, 1)), lambda x, i, j: x[i, j],
-    [Arg((4, 5, 2)), Arg((3,), -4, 4, I32), Arg((3,), 0, 5, I32)], smooth=(0,), linear=(0,))
+    [Arg((4, 5, 3)), Arg((6, 2), 0, 3, I32)],
+    smooth=(0,),
+    linear=(0,),
+)
+row(
+    "gather along an axis",
+    lambda x, i: lax.gather(
+        x, lax.expand_dims(i, (2,)), lax.GatherDimensionNumbers((), (1,), (1,), (0,), (0,)), (1, 1)
+    ),
+    lambda x, i: np.take_along_axis(x, i, 1),
+    [Arg((4, 5)), Arg((4, 3), 0, 5, I32)],
+    smooth=(0,),
+    linear=(0,),
+)
+row(
+    "index_take",
+    lambda x, i, j: lax.index_take(x, (i, j), (0, 1)),
+    lambda x, i, j: x[i, j],
+    [Arg((4, 5, 2)), Arg((3,), -4, 4, I32), Arg((3,), 0, 5, I32)],
+    smooth=(0,),
+    linear=(0,),
+)
 TO_ROWS = lax.ScatterDimensionNumbers((1,), (0,), (0,))
 SCATTERS: list[tuple[str, Any, Any, str]] = [
     ("scatter", lax.scatter, None, "float32 int32"),
@@ -496,13 +773,23 @@ def _scattered_windows(x: Any, i: Any, u: Any) -> Any:
     return out
 
 
-# ------------------------------------------------------------------------------------------------- random numbers
+# --------------------------------------------------------------------------------------------- random numbers
 
 WORDS = Arg((), 0, 2**31, np.uint32)
-row("threefry2x32", rng.threefry2x32, lambda *words: _threefry(*words),
-    [WORDS, WORDS, Arg(S, 0, 2**31, np.uint32), Arg(S, 0, 2**31, np.uint32)], "uint32")
-row("random_wrap, random_unwrap", lambda w: rng.random_unwrap(lax.rev(rng.random_wrap(w), (0,))), lambda w: w[::-1],
-    [Arg((3, 2), 0, 2**31, np.uint32)], "uint32")
+row(
+    "threefry2x32",
+    rng.threefry2x32,
+    lambda *words: _threefry(*words),
+    [WORDS, WORDS, Arg(S, 0, 2**31, np.uint32), Arg(S, 0, 2**31, np.uint32)],
+    "uint32",
+)
+row(
+    "random_wrap, random_unwrap",
+    lambda w: rng.random_unwrap(lax.rev(rng.random_wrap(w), (0,))),
+    lambda w: w[::-1],
+    [Arg((3, 2), 0, 2**31, np.uint32)],
+    "uint32",
+)
 
 
 def _threefry(k1: Any, k2: Any, x1: Any, x2: Any) -> Any:

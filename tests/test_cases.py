@@ -12,8 +12,8 @@ from cases import CASES, Case
 
 from wengert import lax
 from wengert.config import enable_x64
-from wengert.core.array import Array
 from wengert.core import pretty  # noqa: F401  (sets up how jaxprs print)
+from wengert.core.array import Array
 from wengert.core.jaxpr import check_jaxpr, subjaxprs
 from wengert.runtime import dispatch  # noqa: F401  (sets up what jit runs on)
 from wengert.transforms.jit import jit, make_jaxpr
@@ -29,7 +29,7 @@ FIRST = [pytest.param(c, c.dtypes[0], id=c.name) for c in CASES]
 
 @contextmanager
 def precision_for(dtype: np.dtype[Any]) -> Iterator[None]:
-    wide = dtype.itemsize == 8 and dtype.kind in "iuf" or dtype.itemsize == 16
+    wide = (dtype.itemsize == 8 and dtype.kind in "iuf") or dtype.itemsize == 16
     with enable_x64(wide):
         yield
 
@@ -135,7 +135,9 @@ def test_vmap(case: Case, dtype: np.dtype[Any]) -> None:
                 axes = [(np.ndim(one[i]) if last else 0) if i in subset else None for i in range(n)]
                 args = [one[i] if a is None else np.stack(many[i], a) for i, a in enumerate(axes)]
                 found = vmap(case.fun, in_axes=tuple(axes))(*args)
-                rows = [case.fun(*[many[i][k] if i in subset else one[i] for i in range(n)]) for k in range(3)]
+                rows = [
+                    case.fun(*[many[i][k] if i in subset else one[i] for i in range(n)]) for k in range(3)
+                ]
                 expected = [np.stack(parts) for parts in zip(*[numbers(r) for r in rows], strict=True)]
                 assert_close(found, expected, case.ulps)
                 if not last:
@@ -146,20 +148,24 @@ def _direction(generator: np.random.Generator, values: Sequence[Any]) -> list[An
     found = []
     for v in values:
         step = np.asarray(generator.standard_normal(v.shape))
-        found.append((step + 1j * generator.standard_normal(v.shape) if v.dtype.kind == "c" else step).astype(v.dtype))
+        found.append(
+            (step + 1j * generator.standard_normal(v.shape) if v.dtype.kind == "c" else step).astype(v.dtype)
+        )
     return found
 
 
 def _dot(a: Sequence[Any], b: Sequence[Any]) -> float:
-    return sum(float(np.sum(array(x) * array(y))) for x, y in zip(a, b, strict=True))
+    return sum(float(np.sum(array(x) * array(y)).real) for x, y in zip(a, b, strict=True))
 
 
 def _check_derivatives(fun: Callable[..., list[Any]], values: list[Any], order: int) -> None:
-    """jvp against central differences, vjp against jvp, along random directions; then both of these in turn."""
+    """jvp against central differences, vjp against jvp, in random directions; then both of these in turn."""
     generator = np.random.default_rng(order)
     step = _direction(generator, values)
     h = 1e-5
-    ahead, behind = ([np.asarray(array(v) + s * h * d) for v, d in zip(values, step, strict=True)] for s in (1, -1))
+    ahead, behind = (
+        [np.asarray(array(v) + s * h * d) for v, d in zip(values, step, strict=True)] for s in (1, -1)
+    )
     slope = [(a - b) / (2 * h) for a, b in zip(numbers(fun(*ahead)), numbers(fun(*behind)), strict=True)]
     outs, tangents = jvp(fun, tuple(values), tuple(step))
     for t, s in zip(tangents, slope, strict=True):
@@ -186,7 +192,7 @@ def test_derivatives(case: Case) -> None:
 
 @pytest.mark.parametrize("case", LINEAR)
 def test_transpose(case: Case) -> None:
-    """<f(x), y> = <x, transposed f(y)> for the arguments in which f is linear; of complex numbers, the real parts."""
+    """<f(x), y> = <x, transposed f(y)>, x being what f is linear in; of complex numbers, the real parts."""
     dtype = np.dtype(np.complex128) if case.dtypes[0].kind == "c" else F64
     generator = np.random.default_rng(2)
     with enable_x64(True):

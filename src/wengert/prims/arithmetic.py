@@ -10,8 +10,9 @@ import numpy as np
 
 from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
+from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero
-from wengert.prims.constructors import as_operand, check_dtype, constant, dtype_of
+from wengert.prims.constructors import Rule, as_operand, check_dtype, constant, dtype_of
 from wengert.prims.conversion import convert
 from wengert.prims.elementwise import (
     BOOL,
@@ -64,7 +65,7 @@ neg_p = elementwise(
     transposes=(lambda ct, x: neg(ct),),
     scalar="neg",
 )
-neg = unary(neg_p, "The negative -x; of unsigned integers, modulo 2**bits.")
+neg: Rule = unary(neg_p, "The negative -x; of unsigned integers, modulo 2**bits.")
 
 # ------------------------------------------------------------------------------------------ product, quotient
 
@@ -108,7 +109,7 @@ div_p = elementwise(
     transposes=(lambda ct, x, y: div(ct, y), None),
     scalar="div",
 )
-div = binary(
+div: Rule = binary(
     div_p,
     "The quotient x / y. Of integers it is rounded towards zero; a division by zero gives -1 (all bits set).",
 )
@@ -246,7 +247,9 @@ def _sign_impl(xp: Any, x: Any) -> Any:
 
 
 sign_p = elementwise("sign", _sign_impl, accepts=NUMBERS, scalar="sign")
-sign = unary(sign_p, "-1, 0 or 1 as x is negative, zero or positive; x / |x| of complex x. NaN and -0 stay.")
+sign: Rule = unary(
+    sign_p, "-1, 0 or 1 as x is negative, zero or positive; x / |x| of complex x. NaN and -0 stay."
+)
 
 
 def _abs_derivative(t: Any, out: Any, x: Any) -> Any:
@@ -263,7 +266,7 @@ abs_p = elementwise(
     derivatives=(_abs_derivative,),
     scalar="abs",
 )
-abs_ = unary(abs_p, "The absolute value |x|, real for complex x.", "abs")
+abs_: Rule = unary(abs_p, "The absolute value |x|, real for complex x.", "abs")
 
 
 def _balanced(out: Any, x: Any, y: Any) -> Any:
@@ -294,7 +297,7 @@ min = binary(
 # --------------------------------------------------------------------------------------------------- rounding
 
 floor_p = elementwise("floor", lambda xp, x: xp.floor(x), accepts=REALS, scalar="floor")
-floor = unary(floor_p, "The greatest integer that is at most x, as a float.")
+floor: Rule = unary(floor_p, "The greatest integer that is at most x, as a float.")
 
 ceil_p = elementwise("ceil", lambda xp, x: xp.ceil(x), accepts=REALS, scalar="ceil")
 ceil = unary(ceil_p, "The least integer that is at least x, as a float.")
@@ -358,7 +361,7 @@ real_p = elementwise(
     derivatives=(lambda t, out, x: real(t),),
     transposes=(lambda ct, x: complex(ct, constant(ct, 0)),),
 )
-real = unary(real_p, "The real part of a complex x.")
+real: Rule = unary(real_p, "The real part of a complex x.")
 
 imag_p = elementwise(
     "imag",
@@ -368,7 +371,7 @@ imag_p = elementwise(
     derivatives=(lambda t, out, x: imag(t),),
     transposes=(lambda ct, x: complex(constant(ct, 0), neg(ct)),),
 )
-imag = unary(imag_p, "The imaginary part of a complex x.")
+imag: Rule = unary(imag_p, "The imaginary part of a complex x.")
 
 
 def _complex_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -401,7 +404,7 @@ complex_p = elementwise(
     ),
     transposes=(lambda ct, x, y: real(ct), lambda ct, x, y: imag(neg(ct))),
 )
-complex = binary(complex_p, "The complex number x + iy.")
+complex: Rule = binary(complex_p, "The complex number x + iy.")
 
 
 def _conj_aval(x: ShapedArray, *, input_dtype: Any) -> ShapedArray:
@@ -437,7 +440,7 @@ def conj(x: Any) -> Any:
 
 # ------------------------------------------------------------------------------------------------------- copy
 
-copy_p = elementwise(
+copy_p: Primitive = elementwise(
     "copy",
     lambda xp, x: xp.array(x, copy=True),
     accepts="biufcV",

@@ -31,8 +31,8 @@ def _interleave(a: Any, b: Any, axis: int) -> Any:
 def associative_scan_flat(combine: Combine, xs: Sequence[Any], axis: int) -> list[Any]:
     """x0, x0 * x1, x0 * x1 * x2 ... along an axis, for the operation `combine` on lists of arrays.
 
-    G. E. Blelloch, Prefix sums and their applications, CMU-CS-90-190, 1990: pairs are combined, the scan of the
-    pairs gives every second result, and one more combination the others.
+    G. E. Blelloch, Prefix sums and their applications, CMU-CS-90-190, 1990: pairs are combined, the scan of
+    the pairs gives every second result, and one more combination the others.
     """
     n = shape_of(xs[0])[axis]
     if n < 2:
@@ -52,7 +52,8 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
     """The results of combining, with an associative operation, all elements up to and with each one.
 
     Args:
-      fn: takes two trees of arrays like `elems`, whose axis may be shorter, and combines them elementwise along it.
+      fn: takes two trees of arrays like `elems`, whose axis may be shorter, and combines them elementwise
+        along it.
       elems: an array or a tree of arrays, of equal size along `axis`.
       reverse: combine from the end, as fn(later, earlier).
     Raises:

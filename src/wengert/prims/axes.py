@@ -43,7 +43,8 @@ def _broadcast_aval(x: ShapedArray, *, shape: Shape, broadcast_dimensions: Shape
     if not all(d in (1, shape[i]) for d, i in zip(x.shape, dims)):
         raise TypeError(
             "broadcast_in_dim operand dimension sizes must either be 1, or be equal to their corresponding "
-            f"dimensions in the target broadcast shape; got operand of shape {x.shape}, target broadcast shape "
+            f"dimensions in the target broadcast shape; got operand of shape {x.shape}, target broadcast "
+            "shape "
             f"{shape}, broadcast_dimensions {dims}"
         )
     return ShapedArray(shape, x.dtype, x.weak_type)
@@ -218,7 +219,7 @@ def _sum_transpose(ct: Any, x: Any, *, axes: Shape) -> Any:
     return [broadcast_in_dim(ct, x.aval.shape, kept)]
 
 
-reduce_sum_p = reduction(
+reduce_sum_p: Primitive = reduction(
     "reduce_sum",
     accepts="iufc",
     impl=_sum_impl,
@@ -290,7 +291,7 @@ def _add_any_impl(xp: Any, x: Any, y: Any) -> Any:
     return xp.add(x, y)
 
 
-add_any_p = Primitive(
+add_any_p: Primitive = Primitive(
     "add_any",
     "elementwise",
     abstract_eval=_add_any_aval,

@@ -56,7 +56,7 @@ def _barrier_transpose(cts: Sequence[Any], *xs: Any) -> list[Any]:
     return [instantiate(ct) if is_undefined(x) and not is_zero(ct) else None for ct, x in zip(cts, xs)]
 
 
-optimization_barrier_p = Primitive(
+optimization_barrier_p: Primitive = Primitive(
     "optimization_barrier",
     "other",
     abstract_eval=_barrier_avals,
@@ -69,7 +69,7 @@ optimization_barrier_p = Primitive(
 
 
 def optimization_barrier(operand: Any, /) -> Any:
-    """`operand`, an array or a tree of arrays, unchanged: what computes it is not merged with what uses it."""
+    """`operand`, an array or a tree of arrays: what computes it is not merged with what uses it."""
     leaves, structure = tree.flatten(operand)
     if not leaves:
         return operand

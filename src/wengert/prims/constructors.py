@@ -1,6 +1,8 @@
-"""What the records of primitives are made with: operands and their checks, derivative rules, kinds of primitives.
+"""What the records of primitives are made with: operands and their checks, derivative rules, kinds of
+primitives.
 
-Nothing here binds a primitive; the rules that move and add axes are in `axes`, elementwise ones in `elementwise`.
+Nothing here binds a primitive; the rules that move and add axes are in `axes`, elementwise ones in
+`elementwise`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _KIND_NAMES = {"i": "integer", "b": "bool", "f": "floating", "c": "complexfloati
 
 
 def as_operand(name: str, x: Any, position: int = 0) -> Any:
-    """`x` as primitives take it: an array, a tracer, a Python number or a NumPy scalar of a canonical dtype."""
+    """`x` as primitives take it: an array, a tracer, a Python number, a NumPy scalar of a canonical dtype."""
     if isinstance(x, ArrayBase) or type(x) in _PYTHON_SCALARS:
         return x
     if isinstance(x, np.generic):
@@ -61,7 +63,8 @@ def mismatch(name: str, found: Sequence[Any]) -> TypeError:
     public = {"div": "divide", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor"}
     return TypeError(
         f"lax.{name} requires arguments to have the same dtypes, got {', '.join(str(d) for d in found)}. "
-        f"(Tip: jnp.{tips.get(name) or public.get(name, name)} is a similar function that does automatic type "
+        f"(Tip: jnp.{tips.get(name) or public.get(name, name)} is a similar function that does automatic "
+        "type "
         "promotion on inputs)."
     )
 
@@ -111,14 +114,15 @@ def check_dtype(name: str, accepts: str, aval: ShapedArray, position: int | None
         names = ", ".join(dict.fromkeys(_KIND_NAMES["i" if k == "u" else k] for k in accepts))
         at = "" if position is None else f" at position {position}"
         raise TypeError(
-            f"{name} does not accept dtype {dtypes.short_name(aval.dtype) if aval.dtype.kind == 'V' else aval.dtype}"
+            f"{name} does not accept dtype "
+            f"{dtypes.short_name(aval.dtype) if aval.dtype.kind == 'V' else aval.dtype}"
             f"{at}. Accepted dtypes{at} are subtypes of {names}."
         )
 
 
-def canonical_axis(axis: Any, ndim: int, name: str = "") -> int:
-    """`axis` counted from the front. ValueError if it is out of bounds."""
-    axis = operator.index(axis)
+def canonical_axis(which: Any, ndim: int, name: str = "") -> int:
+    """An axis counted from the front. ValueError if it is out of bounds."""
+    axis: int = operator.index(which)
     if not -ndim <= axis < ndim:
         where = f"{name}: " if name else ""
         raise ValueError(f"{where}axis {axis} is out of bounds for array of dimension {ndim}")
@@ -166,7 +170,7 @@ def zero_jvp(prim: Callable[[], Primitive]) -> Rule:
 
 
 def linear_jvp(prim: Callable[[], Primitive], *linear: int) -> Rule:
-    """For primitives that are linear, jointly, in the operands at positions `linear` (in all if there are none)."""
+    """For primitives that are linear, jointly, in the operands at positions `linear`, by default in all."""
 
     def jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
         out = prim().bind(*primals, **params)
@@ -198,8 +202,8 @@ def view(
 ) -> Primitive:
     """A primitive of one operand whose result holds elements of the operand, found by index arithmetic.
 
-    `transpose(ct, aval, **params)` gives the cotangent of the operand; `batch(axis, x, dim, **params)` takes one
-    batched operand.
+    `transpose(ct, aval, **params)` gives the cotangent of the operand; `batch(axis, x, dim, **params)` takes
+    one batched operand.
     """
 
     def transpose_rule(ct: Any, x: Any, **params: Any) -> Any:

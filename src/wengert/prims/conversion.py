@@ -53,7 +53,8 @@ def convert_values(xp: Any, x: Any, dtype: np.dtype[Any]) -> Any:
 def _convert_aval(x: ShapedArray, *, new_dtype: Any, weak_type: bool) -> ShapedArray:
     if x.dtype == dtypes.float0 or dtypes.kind_of(x.dtype) == "V":
         raise TypeError(
-            f"{dtypes.short_name(x.dtype)} can't be converted to {dtypes.short_name(new_dtype)}: its values are "
+            f"{dtypes.short_name(x.dtype)} can't be converted to {dtypes.short_name(new_dtype)}: its values "
+            "are "
             "no numbers"
         )
     return ShapedArray(x.shape, new_dtype, weak_type)
@@ -90,7 +91,8 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """`operand` in another dtype.
 
     Floats become integers by rounding towards zero; what is out of range becomes the greatest or the least
-    integer, NaN becomes 0. Of complex numbers the real part is taken, with a warning. Anything but zero is True.
+    integer, NaN becomes 0. Of complex numbers the real part is taken, with a warning. Anything but zero is
+    True.
     """
     if isinstance(new_dtype, type) and new_dtype in (int, float, complex):
         return convert_with_weak_type(operand, dtypes.canonicalize_dtype(new_dtype), True)
@@ -124,8 +126,10 @@ def _bitcast_aval(x: ShapedArray, *, new_dtype: Any) -> ShapedArray:
         "b" in (x.dtype.kind, new_dtype.kind) and old != new
     ):
         raise TypeError(
-            f"lax.bitcast_convert_type does not convert {x.dtype} to {new_dtype}: complex numbers and bools have "
-            "no bits in common with other dtypes. Take lax.real and lax.imag, or convert the values by astype."
+            f"lax.bitcast_convert_type does not convert {x.dtype} to {new_dtype}: complex numbers and bools "
+            "have "
+            "no bits in common with other dtypes. Take lax.real and lax.imag, or convert the values by "
+            "astype."
         )
     if old == new:
         return ShapedArray(x.shape, new_dtype)
@@ -133,7 +137,8 @@ def _bitcast_aval(x: ShapedArray, *, new_dtype: Any) -> ShapedArray:
         return ShapedArray((*x.shape, old // new), new_dtype)
     if not x.shape or x.shape[-1] != new // old:
         raise ValueError(
-            f"lax.bitcast_convert_type from {x.dtype} to {new_dtype} takes a last axis of size {new // old}, whose "
+            f"lax.bitcast_convert_type from {x.dtype} to {new_dtype} takes a last axis of size "
+            f"{new // old}, whose "
             f"elements become one; got shape {x.shape}."
         )
     return ShapedArray(x.shape[:-1], new_dtype)
@@ -153,7 +158,7 @@ def _bitcast_batch(axis: Any, args: Any, dims: Any, *, new_dtype: Any) -> Any:
     return bitcast_convert_type_p.bind(move_axis(args[0], dims[0], 0), new_dtype=new_dtype), 0
 
 
-bitcast_convert_type_p = Primitive(
+bitcast_convert_type_p: Primitive = Primitive(
     "bitcast_convert_type",
     "other",
     abstract_eval=_bitcast_aval,
@@ -166,8 +171,8 @@ bitcast_convert_type_p = Primitive(
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
     """The bits of `operand`, read as another dtype.
 
-    From a wide dtype to a narrower one, the result has one more axis, the last, lowest bits first; the other way
-    round, the last axis is consumed.
+    From a wide dtype to a narrower one, the result has one more axis, the last, lowest bits first; the other
+    way round, the last axis is consumed.
 
     Raises:
       ValueError: the last axis has not the size that makes one element of the wider dtype.
@@ -187,7 +192,8 @@ def _reduce_precision_aval(x: ShapedArray, *, exponent_bits: int, mantissa_bits:
     check_dtype("reduce_precision", REALS, x)
     if exponent_bits < 1 or mantissa_bits < 0:
         raise ValueError(
-            f"reduce_precision takes exponent_bits >= 1 and mantissa_bits >= 0, got {exponent_bits}, {mantissa_bits}"
+            f"reduce_precision takes exponent_bits >= 1 and mantissa_bits >= 0, got {exponent_bits}, "
+            f"{mantissa_bits}"
         )
     return x
 
@@ -225,7 +231,7 @@ reduce_precision_p = elementwise(
 
 
 def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
-    """`operand`, rounded to what a float with these numbers of bits can hold; too small becomes 0, too large inf."""
+    """`operand`, rounded to what a float of these bits can hold; too small becomes 0, too large inf."""
     return reduce_precision_p.bind(
         as_operand("reduce_precision", operand),
         exponent_bits=int(exponent_bits),

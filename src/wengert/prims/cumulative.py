@@ -119,7 +119,7 @@ def _cumsum_transpose(ct: Any, x: Any, *, axis: int, reverse: bool) -> Any:
     return [cumsum_p.bind(ct, axis=axis, reverse=not reverse)]
 
 
-cumsum_p = _cumulative(
+cumsum_p: Primitive = _cumulative(
     "cumsum",
     "iufc",
     _accumulate("add"),
@@ -127,28 +127,28 @@ cumsum_p = _cumulative(
     _cumsum_transpose,
     combine=("add", lambda d: 0),
 )
-cumprod_p = _cumulative(
+cumprod_p: Primitive = _cumulative(
     "cumprod",
     "iufc",
     _accumulate("multiply"),
     _scan_jvp(lambda: cumprod_p, _products),
     combine=("mul", lambda d: 1),
 )
-cummax_p = _cumulative(
+cummax_p: Primitive = _cumulative(
     "cummax",
     "biuf",
     _accumulate("maximum"),
     _scan_jvp(lambda: cummax_p, _maxima),
     combine=("max", least),
 )
-cummin_p = _cumulative(
+cummin_p: Primitive = _cumulative(
     "cummin",
     "biuf",
     _accumulate("minimum"),
     _scan_jvp(lambda: cummin_p, _minima),
     combine=("min", greatest),
 )
-cumlogsumexp_p = _cumulative(
+cumlogsumexp_p: Primitive = _cumulative(
     "cumlogsumexp", "f", _accumulate("logaddexp"), _scan_jvp(lambda: cumlogsumexp_p, _log_sums)
 )
 

@@ -21,7 +21,7 @@ Dims = tuple[tuple[Shape, Shape], tuple[Shape, Shape]]
 
 
 class Precision(enum.Enum):
-    """How exactly products are formed. Here they always are as exact as the dtype allows; JAX programs may ask."""
+    """How exactly products are formed: accepted, but here they always are as exact as the dtype allows."""
 
     DEFAULT = 0
     HIGH = 1

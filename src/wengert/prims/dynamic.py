@@ -32,7 +32,9 @@ from wengert.prims.gather import (
     GatherDimensionNumbers,
     GatherScatterMode,
     ScatterDimensionNumbers,
+    gather_batch,
     gather_p,
+    scatter_batch,
     scatter_p,
 )
 from wengert.prims.logic import lt
@@ -46,12 +48,14 @@ from wengert.prims.slicing import PlacedCotangent, concatenate, index_in_dim
 def _check_starts(name: str, x: ShapedArray, starts: Sequence[ShapedArray], sizes: Shape) -> None:
     if len(starts) != x.ndim or len(sizes) != x.ndim:
         raise TypeError(
-            f"{name}: there must be one start index and one size for each axis of the operand, of shape {x.shape}; got "
+            f"{name}: there must be one start index and one size for each axis of the operand, of shape "
+            f"{x.shape}; got "
             f"{len(starts)} indices and sizes {sizes}."
         )
     if any(n < 0 or n > d for n, d in zip(sizes, x.shape)):
         raise TypeError(
-            f"{name} slice_sizes must be less than or equal to operand shape, got slice_sizes {sizes} for operand "
+            f"{name} slice_sizes must be less than or equal to operand shape, got slice_sizes {sizes} for "
+            "operand "
             f"shape {x.shape}."
         )
     if any(dtypes.kind_of(s.dtype) not in "iu" or s.shape for s in starts):
@@ -87,7 +91,7 @@ def start_indices_of(
 ) -> list[Any]:
     """Start indices as scalars of one integer dtype; those that count from the end, from the front."""
     shape = shape_of(operand)
-    if isinstance(start_indices, ArrayBase | np.ndarray) and np.ndim(start_indices) == 1:
+    if isinstance(start_indices, ArrayBase | np.ndarray) and start_indices.ndim == 1:
         found = [index_in_dim(start_indices, i, keepdims=False) for i in range(start_indices.shape[0])]
     else:
         found = [as_operand("dynamic_slice", s, 1 + i) for i, s in enumerate(start_indices)]
@@ -108,7 +112,8 @@ def _index_dtype(starts: Sequence[Any]) -> np.dtype[Any]:
     given = [dtype_of(s) for s in starts if not isinstance(s, int)]
     if any(dtypes.kind_of(d) not in "iu" for d in given):
         raise TypeError(
-            f"index arguments to dynamic_slice must be integers of the same type, got: {', '.join(map(str, given))}"
+            "index arguments to dynamic_slice must be integers of the same type, got: "
+            f"{', '.join(map(str, given))}"
         )
     if not given:
         return np.dtype(np.int32)
@@ -161,7 +166,7 @@ def _slice_batch(axis: Any, args: Any, dims: Any, *, slice_sizes: Shape) -> Any:
         sizes = (*slice_sizes[:dim], axis.size, *slice_sizes[dim:])
         return dynamic_slice_p.bind(x, *starts, slice_sizes=sizes), dim
     n = tuple(range(len(starts)))
-    return gather_p.batch(
+    return gather_batch(
         axis,
         [x, _stacked_starts(axis, starts, start_dims)],
         [dim, 0],
@@ -179,7 +184,7 @@ def _slice_pull(ctx: Any, index: Any, x: Any, *starts: Any, slice_sizes: Shape) 
     return x.at(tuple([i + b for i, b in zip(index, begin)]))
 
 
-dynamic_slice_p = Primitive(
+dynamic_slice_p: Primitive = Primitive(
     "dynamic_slice",
     "view",
     abstract_eval=_slice_aval,
@@ -239,7 +244,8 @@ def dynamic_index_in_dim(
 def _update_aval(x: ShapedArray, update: ShapedArray, *starts: ShapedArray) -> ShapedArray:
     if update.ndim != x.ndim:
         raise TypeError(
-            f"dynamic_update_slice update must have the same number of axes as operand, got update shape {update.shape} "
+            "dynamic_update_slice update must have the same number of axes as operand, got update shape "
+            f"{update.shape} "
             f"for operand shape {x.shape}."
         )
     _check_starts("dynamic_update_slice", x, starts, update.shape)
@@ -284,7 +290,7 @@ def _update_batch(axis: Any, args: Any, dims: Any) -> Any:
         first = np.zeros((), dtype_of(starts[0]) if starts else np.int32)[()]
         return dynamic_update_slice_p.bind(x, update, first, *starts), 0
     n = tuple(range(len(starts)))
-    return scatter_p.batch(
+    return scatter_batch(lambda: scatter_p)(
         axis,
         [x, _stacked_starts(axis, starts, start_dims), update],
         [dx, 0, du],
@@ -322,7 +328,8 @@ def dynamic_update_slice(
     *,
     allow_negative_indices: bool | Sequence[bool] = True,
 ) -> Any:
-    """`operand` with the slice that begins at `start_indices`, moved inside if it is not, replaced by `update`.
+    """`operand` with the slice that begins at `start_indices`, moved inside if it is not, replaced by
+    `update`.
 
     Args:
       start_indices: one integer, which may be traced, for each axis.
@@ -349,7 +356,7 @@ def dynamic_update_slice_in_dim(
 def dynamic_update_index_in_dim(
     operand: Any, update: Any, index: Any, axis: int, *, allow_negative_indices: bool = True
 ) -> Any:
-    """`operand` with the elements at one index along one axis replaced by `update`, with or without this axis."""
+    """`operand` with the elements at one index along an axis replaced by `update`."""
     ndim = len(shape_of(operand))
     axis = canonical_axis(axis, ndim, "dynamic_update_index_in_dim")
     if len(shape_of(update)) != ndim:

@@ -56,10 +56,13 @@ def elementwise(
       impl: `impl(xp, *values, **params)`.
       accepts: the kinds of dtypes of the operands: letters of b, i, u, f, c.
       result: the dtype of the result, given that of the operands; theirs if missing.
-      derivatives: for each operand `(tangent, out, *primals, **params)` -> tangent of the result, or None if it
+      derivatives: for each operand `(tangent, out, *primals, **params)` -> tangent of the result, or None if
+        it
         is zero. Missing if the derivative is zero.
-      transposes: for each operand in which the operation is linear `(ct, *args, **params)` -> cotangent, not yet
-        summed for a scalar operand; one function in all operands at once if there is one derivative rule for all.
+      transposes: for each operand in which the operation is linear `(ct, *args, **params)` -> cotangent, not
+        yet
+        summed for a scalar operand; one function in all operands at once if there is one derivative rule for
+        all.
       scalar: the operation of the loop IR, if there is one; `pull` for what takes more than one of these.
     """
 
@@ -110,7 +113,7 @@ def complex_to_real(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return found
 
 
-def unary(prim: Primitive, doc: str, name: str = "") -> Callable[[Any], Any]:
+def unary(prim: Primitive, doc: str, name: str = "") -> Any:
     """The function that binds a primitive of one operand."""
     bind = prim.bind
 
@@ -120,8 +123,8 @@ def unary(prim: Primitive, doc: str, name: str = "") -> Callable[[Any], Any]:
     return _named(function, name or prim.name, doc)
 
 
-def accurate(prim: Primitive, doc: str) -> Callable[..., Any]:
-    """As `unary`, with JAX's argument `accuracy`, which is accepted; results are always as accurate as can be."""
+def accurate(prim: Primitive, doc: str) -> Any:
+    """As `unary`, with JAX's argument `accuracy`: accepted, but results are always as accurate as can be."""
     bind = prim.bind
 
     def function(x: Any, *, accuracy: Any = None) -> Any:
@@ -130,7 +133,7 @@ def accurate(prim: Primitive, doc: str) -> Callable[..., Any]:
     return _named(function, prim.name, doc)
 
 
-def binary(prim: Primitive, doc: str, name: str = "") -> Callable[[Any, Any], Any]:
+def binary(prim: Primitive, doc: str, name: str = "") -> Any:
     """The function that binds a primitive of two operands of one dtype."""
     bind = prim.bind
 

@@ -1,7 +1,7 @@
 """Reading and writing windows at indices: gather, scatter, and scatters that combine.
 
-`start_indices` has a last axis: the coordinates of one window each. Its other axes, in order, are the axes of the
-result that are not in `offset_dims`; the axes of the windows are those that are.
+`start_indices` has a last axis: the coordinates of one window each. Its other axes, in order, are the axes
+of the result that are not in `offset_dims`; the axes of the windows are those that are.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ from wengert.prims.slicing import PlacedCotangent
 class GatherScatterMode(enum.Enum):
     """What happens to windows that are not wholly inside of the array.
 
-    CLIP moves them inside. FILL_OR_DROP reads a fill value, and drops what would be written. PROMISE_IN_BOUNDS is
-    for indices that are known to be in bounds; if they are not, reading clips and writing drops.
+    CLIP moves them inside. FILL_OR_DROP reads a fill value, and drops what would be written.
+    PROMISE_IN_BOUNDS is for indices that are known to be in bounds; if they are not, reading clips and
+    writing drops.
     """
 
     CLIP = enum.auto()
@@ -51,7 +52,7 @@ class GatherScatterMode(enum.Enum):
 
     @staticmethod
     def from_any(mode: Any) -> GatherScatterMode:
-        """A mode from its name as JAX has them: "clip", "fill", "drop", "promise_in_bounds"; None is the default."""
+        """A mode from its name: "clip", "fill", "drop", "promise_in_bounds"; None is the default."""
         if isinstance(mode, GatherScatterMode):
             return mode
         names = {None: "FILL_OR_DROP", "fill": "FILL_OR_DROP", "drop": "FILL_OR_DROP", "clip": "CLIP"}
@@ -162,7 +163,8 @@ def _check_windows(name: str, operand: ShapedArray, indices: ShapedArray, w: Win
         raise TypeError(f"{name} indices must be integers, got {indices.dtype}")
     if not indices.ndim or indices.shape[-1] != len(w.index_map):
         raise TypeError(
-            f"{name}: the last axis of the indices, of shape {indices.shape}, must have one entry for each of the "
+            f"{name}: the last axis of the indices, of shape {indices.shape}, must have one entry for each "
+            "of the "
             f"{len(w.index_map)} axes that they index: {w.index_map}"
         )
     axes = (*w.index_map, *w.collapsed)
@@ -178,7 +180,8 @@ def _check_windows(name: str, operand: ShapedArray, indices: ShapedArray, w: Win
         raise TypeError(f"{name}: windows must have size 1 along axes {sorted(w.collapsed)}, got {w.sizes}")
     if len(w.offset) != len(w.window_axes) or rank != len(w.offset) + indices.ndim - 1:
         raise TypeError(
-            f"{name}: windows have {len(w.window_axes)} axes and indices {indices.ndim - 1}, which does not fit window "
+            f"{name}: windows have {len(w.window_axes)} axes and indices {indices.ndim - 1}, which does not "
+            "fit window "
             f"axes {w.offset} in a result of {rank} axes"
         )
     if list(w.offset) != sorted(set(w.offset)) or not all(0 <= i < rank for i in w.offset):
@@ -260,7 +263,7 @@ def _gather_impl(
 
 
 def fill_scalar(fill_value: Any, dtype: np.dtype[Any]) -> Any:
-    """What is read beyond the bounds: NaN, the least signed integer, the greatest unsigned one, True by default."""
+    """What is read beyond the bounds; by default NaN, the least signed or greatest unsigned integer, True."""
     if fill_value is not None:
         return np.asarray(fill_value).astype(dtype)[()]
     kind = dtypes.kind_of(dtype)
@@ -322,7 +325,7 @@ def _up(axes: Sequence[int]) -> Shape:
     return tuple([a + 1 for a in axes])
 
 
-def _gather_batch(
+def gather_batch(
     axis: Any,
     args: Any,
     dims: Any,
@@ -359,7 +362,7 @@ def _gather_batch(
 
 
 def _window_index(ctx: Any, index: Any, indices: Any, shape: Shape, w: Windows) -> tuple[list[Any], Any]:
-    """The coordinates in the operand of an element of the result, clipped, and whether its window was inside."""
+    """Where in the operand an element of the result is read, clipped, and whether its window was inside."""
     batch = tuple([index[i] for i in w.others])
     coordinates = [origin(ctx)] * len(shape)
     for d, i in zip(w.window_axes, w.offset):
@@ -393,14 +396,14 @@ def _gather_pull(
     return value
 
 
-gather_p = Primitive(
+gather_p: Primitive = Primitive(
     "gather",
     "indexing",
     abstract_eval=_gather_aval,
     impl=_gather_impl,
     jvp=linear_jvp(lambda: gather_p, 0),
     transpose=_gather_transpose,
-    batch=_gather_batch,
+    batch=gather_batch,
     pull=_gather_pull,
     access=("stored", "view"),
 )
@@ -454,7 +457,8 @@ def _scatter_aval(name: str) -> Callable[..., ShapedArray]:
         gone = len(dimension_numbers.inserted_window_dims) + len(dimension_numbers.operand_batching_dims)
         if x.ndim != len(dimension_numbers.update_window_dims) + gone:
             raise TypeError(
-                f"{name}: update_window_dims and inserted_window_dims of {dimension_numbers} must together have one "
+                f"{name}: update_window_dims and inserted_window_dims of {dimension_numbers} must together "
+                "have one "
                 f"entry for each axis of the operand, of shape {x.shape}"
             )
         w = Windows.of_scatter(dimension_numbers, x.ndim, updates.shape)
@@ -507,7 +511,7 @@ def _combine(ufunc: str) -> Callable[[Any, Any, Any, Any], None]:
     return write
 
 
-def _scatter_batch(prim: Callable[[], Primitive]) -> Callable[..., Any]:
+def scatter_batch(prim: Callable[[], Primitive]) -> Callable[..., Any]:
     def batch(axis: Any, args: Any, dims: Any, *, dimension_numbers: Any, **params: Any) -> Any:
         (x, indices, updates), (dx, di, du) = args, dims
         x, updates = batch_to(x, dx, axis.size, 0), batch_to(updates, du, axis.size, 0)
@@ -595,7 +599,8 @@ def _scatter_mul_jvp(primals: Any, tangents: Any, **params: Any) -> Any:
     if not is_zero(tu):
         if not params["unique_indices"]:
             raise NotImplementedError(
-                "scatter_mul is differentiated in its updates only with unique_indices=True: where several updates "
+                "scatter_mul is differentiated in its updates only with unique_indices=True: where several "
+                "updates "
                 "meet in one element, the derivative takes the product of all the others"
             )
         old = _read_back(x, indices, shape_of(x), shape_of(updates), fill=0, **params)
@@ -656,7 +661,7 @@ def _scatter_primitive(
         impl=_scatter_impl(write),
         jvp=jvp or linear_jvp(lambda: prim, 0, 2),
         transpose=transpose,
-        batch=_scatter_batch(lambda: prim),
+        batch=scatter_batch(lambda: prim),
         emit=_scatter_emit(combine),
         access="stored",
     )
@@ -668,10 +673,10 @@ scatter_add_p = _scatter_primitive("scatter-add", _combine("add"), "add", _scatt
 scatter_mul_p = _scatter_primitive(
     "scatter-mul", _combine("multiply"), "mul", _scatter_mul_transpose, _scatter_mul_jvp
 )
-scatter_min_p = _scatter_primitive(
+scatter_min_p: Primitive = _scatter_primitive(
     "scatter-min", _combine("minimum"), "min", jvp=_scatter_extremum_jvp(lambda: scatter_min_p)
 )
-scatter_max_p = _scatter_primitive(
+scatter_max_p: Primitive = _scatter_primitive(
     "scatter-max", _combine("maximum"), "max", jvp=_scatter_extremum_jvp(lambda: scatter_max_p)
 )
 

@@ -1,8 +1,9 @@
 """Random bits: the Threefry hash, and arrays of keys.
 
-A key is 64 bits: two 32-bit words, high then low. Arrays of keys have a structured NumPy dtype, `KEY`, so that
-everything that moves elements about (slices, reshapes, gathers ...) works on them as it is. All randomness comes
-from one function, Threefry-2x32 with 20 rounds: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, Parallel random
+A key is 64 bits: two 32-bit words, high then low. Arrays of keys have a structured NumPy dtype, `KEY`, so
+that everything that moves elements about (slices, reshapes, gathers ...) works on them as it is. All
+randomness comes from one function, Threefry-2x32 with 20 rounds: J. K. Salmon, M. A. Moraes, R. O. Dror, D.
+E. Shaw, Parallel random
 numbers: as easy as 1, 2, 3, SC11, 2011. Keys and bits agree with JAX's.
 """
 
@@ -39,7 +40,7 @@ U32 = np.dtype(np.uint32)
 U64 = np.dtype(np.uint64)
 
 
-class fry(np.void, dtypes.prng_key):
+class fry(np.void, dtypes.prng_key):  # type: ignore[misc]  # noqa: N801
     """The scalar type of keys of the Threefry generator."""
 
 
@@ -77,7 +78,7 @@ def _unwrap_impl(xp: Any, keys: Any) -> Any:
     return np.ascontiguousarray(keys).reshape((*keys.shape, 1)).view(U32)
 
 
-random_wrap_p = Primitive(
+random_wrap_p: Primitive = Primitive(
     "random_wrap",
     "other",
     abstract_eval=_wrap_aval,
@@ -88,7 +89,7 @@ random_wrap_p = Primitive(
         0,
     ),
 )
-random_unwrap_p = Primitive(
+random_unwrap_p: Primitive = Primitive(
     "random_unwrap",
     "other",
     abstract_eval=_unwrap_aval,
@@ -288,7 +289,7 @@ def fold_in_words(keys: Any, data: Any) -> Any:
 
 
 def bits_of_words(keys: Any, bit_width: int, shape: Any) -> Any:
-    """Uniformly distributed bits from each key: unsigned integers of `bit_width` bits, (*shape of keys, *shape)."""
+    """Uniform bits from each key: unsigned integers of `bit_width` bits, (*shape of keys, *shape)."""
     shape = canonical_shape(shape)
     if bit_width not in (8, 16, 32, 64):
         raise TypeError("requires 8-, 16-, 32- or 64-bit field width.")

@@ -93,7 +93,7 @@ def _select_pull(ctx: Any, index: Any, which: Any, *cases: Any) -> Any:
     return result
 
 
-select_n_p = Primitive(
+select_n_p: Primitive = Primitive(
     "select_n",
     "elementwise",
     abstract_eval=_select_aval,
@@ -120,7 +120,8 @@ def select_n(which: Any, *cases: Any) -> Any:
 
 
 def select(pred: Any, on_true: Any, on_false: Any) -> Any:
-    """`on_true` where `pred`, else `on_false`. Both have one shape and dtype; so has `pred`, or it is a scalar.
+    """`on_true` where `pred`, else `on_false`. Both have one shape and dtype; so has `pred`, or it is a
+    scalar.
 
     Raises:
       TypeError: shapes or dtypes do not fit.
@@ -135,7 +136,8 @@ def _clamp_aval(lo: ShapedArray, x: ShapedArray, hi: ShapedArray) -> ShapedArray
     for name, aval in (("min", lo), ("max", hi)):
         if aval.shape not in ((), x.shape):
             raise TypeError(
-                f"clamp requires {name}.shape == operand.shape or {name}.shape == (), got {name}.shape={aval.shape}, "
+                f"clamp requires {name}.shape == operand.shape or {name}.shape == (), got "
+                f"{name}.shape={aval.shape}, "
                 f"operand.shape={x.shape}."
             )
     aval = operand_aval("clamp", "biuf", (lo, x, hi))

@@ -52,7 +52,9 @@ def matching_axes(old: Shape, new: Shape) -> Iterator[tuple[list[int], list[int]
     """
     i = j = 0
     while i < len(old) or j < len(new):
-        a, b, size_a, size_b = [], [], 1, 1
+        a: list[int] = []
+        b: list[int] = []
+        size_a = size_b = 1
         while not a or size_a != size_b:
             if size_a <= size_b and i < len(old):
                 if old[i] != 1:
@@ -129,7 +131,8 @@ def _rev_aval(x: ShapedArray, *, dimensions: Shape) -> ShapedArray:
         raise TypeError(f"rev dimensions must be unique, got {dimensions}.")
     if not all(0 <= d < x.ndim for d in dimensions):
         raise TypeError(
-            f"rev dimensions must all be less than operand ndim, got dimensions {dimensions} for operand ndim "
+            f"rev dimensions must all be less than operand ndim, got dimensions {dimensions} for operand "
+            "ndim "
             f"{x.ndim}."
         )
     return x
@@ -155,7 +158,7 @@ def _rev_pull(ctx: Any, index: Any, x: Any, *, dimensions: Shape) -> Any:
     )
 
 
-rev_p = view(
+rev_p: Primitive = view(
     "rev",
     abstract_eval=_rev_aval,
     impl=_rev_impl,
@@ -326,7 +329,7 @@ def _iota_impl(xp: Any, *, dtype: Any, shape: Shape, dimension: int) -> Any:
     return xp.broadcast_to(values.reshape([-1] + [1] * (len(shape) - dimension - 1)), shape)
 
 
-iota_p = Primitive(
+iota_p: Primitive = Primitive(
     "iota",
     "view",
     abstract_eval=_iota_aval,

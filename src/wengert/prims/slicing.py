@@ -44,16 +44,19 @@ def _slice_aval(
 ) -> ShapedArray:
     if not len(start_indices) == len(limit_indices) == x.ndim:
         raise TypeError(
-            f"slice start_indices {start_indices} and limit_indices {limit_indices} must have one entry for each "
+            f"slice start_indices {start_indices} and limit_indices {limit_indices} must have one entry for "
+            "each "
             f"axis of the operand, of shape {x.shape}."
         )
     steps = strides or (1,) * x.ndim
     for lo, hi, d, s in zip(start_indices, limit_indices, x.shape, steps):
         if not (0 <= lo <= hi <= d) or s < 1:
             raise TypeError(
-                "slice limit_indices must be less than or equal to operand shape, start_indices not negative and "
+                "slice limit_indices must be less than or equal to operand shape, start_indices not "
+                "negative and "
                 "not greater than limit_indices, strides positive; got "
-                f"start_indices {start_indices}, limit_indices {limit_indices}, strides {strides} for operand shape "
+                f"start_indices {start_indices}, limit_indices {limit_indices}, strides {strides} for "
+                "operand shape "
                 f"{x.shape}."
             )
     shape = [-(-(hi - lo) // s) for lo, hi, s in zip(start_indices, limit_indices, steps)]
@@ -105,7 +108,8 @@ def slice(
     limit_indices: Sequence[int],
     strides: Sequence[int] | None = None,
 ) -> Any:
-    """The elements from `start_indices` up to, not with, `limit_indices`, every `strides`-th, along each axis.
+    """The elements from `start_indices` up to, not with, `limit_indices`, every `strides`-th, along each
+    axis.
 
     Raises:
       TypeError: the indices are out of bounds, or not one for each axis.
@@ -167,7 +171,8 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     axis = canonical_axis(axis, len(shape), "split")
     if sum(sizes) != shape[axis] or any(n < 0 for n in sizes):
         raise ValueError(
-            f"split sizes {tuple(sizes)} must not be negative and sum to the size of axis {axis}: {shape[axis]}"
+            f"split sizes {tuple(sizes)} must not be negative and sum to the size of axis {axis}: "
+            f"{shape[axis]}"
         )
     edges = np.cumsum([0, *sizes]).tolist()
     return [slice_in_dim(operand, lo, hi, axis=axis) for lo, hi in itertools.pairwise(edges)]
@@ -222,7 +227,7 @@ def _add_at_batch(axis: Any, args: Any, dims: Any, *, starts: Any, strides: Any)
     return add_at_slices_p.bind(*args, starts=starts, strides=strides), 0
 
 
-add_at_slices_p = Primitive(
+add_at_slices_p: Primitive = Primitive(
     "add_at_slices",
     "indexing",
     abstract_eval=_add_at_aval,
@@ -240,8 +245,8 @@ _MANY = 32
 class PlacedCotangent(PendingCotangent):
     """The sum of an array (or nothing) and of pieces, each at its place in zeros.
 
-    `slices` are pieces at places that are known: (piece, start, strides). `updates` are functions that add a piece
-    at a place that is computed to an array.
+    `slices` are pieces at places that are known: (piece, start, strides). `updates` are functions that add a
+    piece at a place that is computed to an array.
     """
 
     __slots__ = ("dense", "slices", "updates")
@@ -388,7 +393,7 @@ def _pad_pull(ctx: Any, index: Any, x: Any, value: Any, *, padding_config: Paddi
     return ctx.piecewise([(tuple(conditions), lambda: x.at(tuple(place))), ((), lambda: value.at(()))])
 
 
-pad_p = Primitive(
+pad_p: Primitive = Primitive(
     "pad",
     "view",
     abstract_eval=_pad_aval,
@@ -431,7 +436,8 @@ def _concatenate_aval(*xs: ShapedArray, dimension: int) -> ShapedArray:
     others = [[d for i, d in enumerate(x.shape) if i != dimension] for x in xs]
     if any(o != others[0] for o in others):
         raise TypeError(
-            "Cannot concatenate arrays with shapes that differ in dimensions other than the one being concatenated: "
+            "Cannot concatenate arrays with shapes that differ in dimensions other than the one being "
+            "concatenated: "
             f"concatenating along dimension {dimension} for shapes {shapes}."
         )
     if any(x.dtype != first.dtype for x in xs):

@@ -20,7 +20,7 @@ from wengert.prims.shape import broadcasted_iota, expand_dims
 
 
 def take_along(x: Any, index: Any, axis: int) -> Any:
-    """x[..., index, ...]: for each lane along the axis, the elements at the lane's indices, which are in bounds."""
+    """x[..., index, ...]: for each lane along the axis, the elements at the lane's indices, all in bounds."""
     ndim = len(shape_of(x))
     others = tuple([i for i in range(ndim) if i != axis])
     return gather_p.bind(
@@ -194,7 +194,7 @@ def approx_max_k(
     reduction_input_size_override: int = -1,
     aggregate_to_topk: bool = True,
 ) -> list[Any]:
-    """The k greatest elements along an axis and their indices; here they are exact, whatever `recall_target`."""
+    """The k greatest elements along an axis and their indices; exact, whatever `recall_target` says."""
     return _signed_top_k(operand, k, reduction_dimension, False)
 
 
@@ -206,5 +206,5 @@ def approx_min_k(
     reduction_input_size_override: int = -1,
     aggregate_to_topk: bool = True,
 ) -> list[Any]:
-    """The k least elements along an axis and their indices; here they are exact, whatever `recall_target`."""
+    """The k least elements along an axis and their indices; exact, whatever `recall_target` says."""
     return _signed_top_k(operand, k, reduction_dimension, True)

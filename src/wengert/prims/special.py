@@ -1,7 +1,7 @@
 """Elementwise special functions, computed by SciPy.
 
-Sources of the derivatives: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov, chapters 5 to 8, 10
-and 25.
+Sources of the derivatives: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov, chapters 5
+to 8, 10 and 25.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from wengert._lazy import lazy_module
 from wengert.prims.arithmetic import abs_, add, div, mul, neg, sign, square, sub
 from wengert.prims.axes import accumulator
-from wengert.prims.constructors import constant, same_dtype
+from wengert.prims.constructors import Rule, constant, same_dtype
 from wengert.prims.elementwise import REALS, binary, elementwise, unary
 from wengert.prims.logic import lt
 from wengert.prims.select import select
@@ -83,7 +83,7 @@ digamma_p = elementwise(
     derivatives=(lambda t, out, x: mul(t, polygamma(constant(x, 1), x)),),
     scalar="digamma",
 )
-digamma = unary(digamma_p, "The derivative of `lgamma`.")
+digamma: Rule = unary(digamma_p, "The derivative of `lgamma`.")
 
 
 def _polygamma_impl(xp: Any, m: Any, x: Any) -> Any:
@@ -103,7 +103,7 @@ polygamma_p = elementwise(
     accepts=REALS,
     derivatives=(None, lambda t, out, m, x: mul(t, polygamma(add(m, constant(m, 1)), x))),
 )
-polygamma = binary(polygamma_p, "The m-th derivative of `digamma` at x.")
+polygamma: Rule = binary(polygamma_p, "The m-th derivative of `digamma` at x.")
 
 
 def _zeta_slope(t: Any, out: Any, x: Any, q: Any) -> Any:
@@ -159,4 +159,4 @@ def _i1e_slope(t: Any, out: Any, x: Any) -> Any:
 
 
 bessel_i1e_p = elementwise("bessel_i1e", _scipy("i1e"), accepts=REALS, derivatives=(_i1e_slope,))
-bessel_i1e = unary(bessel_i1e_p, "exp(-|x|) times the modified Bessel function of order 1.")
+bessel_i1e: Rule = unary(bessel_i1e_p, "exp(-|x|) times the modified Bessel function of order 1.")

@@ -1,6 +1,7 @@
 """Elementwise transcendental functions.
 
-Sources of the derivatives: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov, chapters 4 to 8.
+Sources of the derivatives: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov, chapters 4
+  to 8.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from wengert.prims.arithmetic import (
     square,
     sub,
 )
-from wengert.prims.constructors import as_operand, check_dtype, constant, dtype_of, same_dtype
+from wengert.prims.constructors import Rule, as_operand, check_dtype, constant, dtype_of, same_dtype
 from wengert.prims.conversion import convert
 from wengert.prims.elementwise import (
     FLOATS,
@@ -225,7 +226,7 @@ cos_p = elementwise(
     derivatives=(lambda t, out, x: neg(mul(t, sin(x))),),
     scalar="cos",
 )
-cos = accurate(cos_p, "The cosine of x, in radians.")
+cos: Rule = accurate(cos_p, "The cosine of x, in radians.")
 
 tan_p = elementwise(
     "tan",
@@ -293,7 +294,7 @@ cosh_p = elementwise(
     derivatives=(lambda t, out, x: mul(t, sinh(x)),),
     scalar="cosh",
 )
-cosh = unary(cosh_p, "The hyperbolic cosine of x.")
+cosh: Rule = unary(cosh_p, "The hyperbolic cosine of x.")
 
 tanh_p = elementwise(
     "tanh",
