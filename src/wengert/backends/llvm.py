@@ -29,6 +29,7 @@ from wengert.compiler.loops import (
     Stmt,
     Store,
     View,
+    is_native,
 )
 from wengert.compiler.nest import work
 from wengert.compiler.rewrite import children, statements, values, walk
@@ -81,7 +82,7 @@ class _Emitter:
         arena = b.load(PTR, b.gep(PTR, self.args, len(listed)))
         self.first_host = len(listed) + 1
         for temp in self.program.temps:
-            if temp.nbytes <= _REGISTER_BYTES:
+            if temp.nbytes <= _REGISTER_BYTES and is_native(temp.dtype):
                 frame.pointers[temp] = b.alloca(memory_type(temp), max(temp.size, 1), align=16)
             else:
                 from_start = b.add(b.ptrtoint(arena), b.const(I64, temp.offset))
