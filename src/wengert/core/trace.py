@@ -294,3 +294,12 @@ def get_aval(x: Any) -> ShapedArray:
     raise TypeError(
         f"{x!r} of type {type(x).__name__} is not a valid array type: expected an array or a number"
     )
+
+
+def as_array(x: Any) -> _array.Array:
+    """A number or a NumPy array as an Array, by a copy."""
+    aval = get_aval(x)
+    value = x.__jax_array__() if hasattr(x, "__jax_array__") else x
+    if isinstance(value, _array.Array):
+        return value
+    return _array.wrap(np.array(value, aval.dtype, order="C"), aval)

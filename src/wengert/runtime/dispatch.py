@@ -19,11 +19,11 @@ from wengert.compiler.loops import Call, View
 from wengert.compiler.pretty import format_program
 from wengert.compiler.pipeline import Compilation, compile_jaxpr, total_work
 from wengert.core import trace as core_trace
-from wengert.core.array import Array, from_numpy
+from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
 from wengert.core.primitive import Primitive
-from wengert.core.trace import get_aval
+from wengert.core.trace import as_array, get_aval
 from wengert.prims.call import jit_p
 from wengert.errors import CompileError
 from wengert.runtime import buffers, native
@@ -99,13 +99,13 @@ class Executable:
         """Whether there is one result, and nothing but arguments and results."""
         return not self._arena and not self._host and self.compilation.outputs == [0]
 
-    def plain_call(self) -> Callable[[tuple[Array, ...]], Array]:
+    def plain_call(self) -> Callable[[Sequence[Array]], Array]:
         """The call of a plain program, with all that it needs at hand."""
         allocate, run = self._allocate, self._run
         nbytes = self._results[0][1]
         aval = self._outputs[0][1]
 
-        def call(args: tuple[Array, ...]) -> Array:
+        def call(args: Sequence[Array]) -> Array:
             owner = allocate(nbytes)
             address = owner.address
             status = run(*[a._address or a.address() for a in args], address, 0)
@@ -181,7 +181,7 @@ def compiled_call(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) 
         run = executable(params["jaxpr"])
     else:
         run = _of_equation(prim, avals, params)
-    outs = run([as_array(a, aval) for a, aval in zip(args, avals, strict=True)])
+    outs = run([a if type(a) is Array else as_array(a) for a in args])
     return outs if prim.multiple_results else outs[0]
 
 
@@ -207,20 +207,13 @@ def _single(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any
     return Jaxpr([], invars, outvars, [Eqn(prim, invars, params, outvars)], prim.name)
 
 
-def as_array(x: Any, aval: ShapedArray) -> Array:
-    """An Array for an argument of a program."""
-    if type(x) is Array:
-        return x
-    return from_numpy(np.asarray(x, aval.dtype), aval.weak_type)
-
-
 core_trace.set_compiled_call(compiled_call)
 
 # ---------------------------------------------------------------------------------------- jitted functions
 
 
-def make_call(entry: jit.Entry) -> Callable[[tuple[Array, ...]], Any]:
-    """How to call a jitted function, given the tuple of its arguments, without looking at them again."""
+def make_call(entry: jit.Entry) -> Callable[[Sequence[Array]], Any]:
+    """How to call a jitted function, given its flat arguments, without looking at them again."""
     run = executable(entry.jaxpr)
     consts, out_tree = tuple(entry.consts), entry.out_tree
     if out_tree == tree.structure(0):
@@ -253,7 +246,7 @@ class _Hooks(stages.Hooks):
     @staticmethod
     def compile(closed: ClosedJaxpr, params: dict[str, Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
         run = executable(closed)
-        return lambda flat: run([as_array(x, get_aval(x)) for x in flat])
+        return lambda flat: run([x if type(x) is Array else as_array(x) for x in flat])
 
     @staticmethod
     def text(closed: ClosedJaxpr, dialect: str) -> str:

@@ -17,7 +17,7 @@ from wengert.core.axes import named_axes, naming_axes
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.source import api_boundary, filter_traceback
 from wengert.core.staging import eval_jaxpr, hoist_consts, stage
-from wengert.core.trace import Tracer, current_trace, eval_trace
+from wengert.core.trace import as_array, Tracer, current_trace, eval_trace
 from wengert.prims.call import jit_p
 from wengert.transforms.api_util import (
     FlatFun,
@@ -39,10 +39,11 @@ from wengert.transforms.stages import Lowered, Traced
 class Entry:
     """What tracing a jitted function for one combination of argument types gave.
 
-    `params` are those of the `jit` equation; its operands are `consts`, then the flat arguments.
+    `params` are those of the `jit` equation; its operands are `consts`, then the flat arguments. `run` is the call
+    of compiled code, given the flat arguments as Arrays, once there is one; there can be if the entry `is_concrete`.
     """
 
-    __slots__ = ("consts", "donated", "in_tree", "jaxpr", "name", "out_tree", "params")
+    __slots__ = ("consts", "in_tree", "is_concrete", "jaxpr", "out_tree", "params", "run")
 
     def __init__(self, jaxpr: ClosedJaxpr, consts: list[Any], in_tree: Any, out_tree: Any, **params: Any):
         self.jaxpr = jaxpr
@@ -50,6 +51,8 @@ class Entry:
         self.in_tree = in_tree
         self.out_tree = out_tree
         self.params = {**params, "jaxpr": jaxpr}
+        self.is_concrete = all(type(c) is Array for c in consts)
+        self.run: Callable[[Sequence[Array]], Any] | None = None
 
 
 class _Cache:
@@ -59,7 +62,7 @@ class _Cache:
 
     def __init__(self) -> None:
         self.entries: dict[Any, Entry] = {}  # by the types of all arguments and the values of static ones
-        self.calls: dict[Any, Callable[[tuple[Any, ...]], Any]] = {}  # see JitFunction._calls
+        self.calls: dict[Any, Callable[[Sequence[Array]], Any]] = {}  # see JitFunction._calls
 
     def clear(self) -> None:
         self.entries.clear()
@@ -101,9 +104,9 @@ class JitFunction:
         "has_options",
     )
 
-    # How to call for arguments of types that have been met: (settings, number of arguments, their avals) -> the
-    # call. Only calls whose arguments are all Arrays are here.
-    _calls: dict[Any, Callable[[tuple[Any, ...]], Any]]
+    # How to call for arguments that have been met before: (settings, and for each argument the aval of an Array or the
+    # type of a Python number) -> the call. Calls with other arguments are not here.
+    _calls: dict[Any, Callable[[Sequence[Array]], Any]]
 
     def __init__(
         self,
@@ -125,13 +128,13 @@ class JitFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs and current_trace() is eval_trace:
-            # the count tells a call with other arguments than Arrays from one with fewer
-            key = (current(), len(args), *[a.aval for a in args if type(a) is Array])
+            key = (current(), *[a.aval if type(a) is Array else type(a) for a in args])
             call = self._calls.get(key)
             if call is not None:
                 return call(args)
-            if len(key) == len(args) + 2 and not self.has_options and _make_call is not None:
-                return self._first_call(args, key)
+            if not self.has_options and _make_call is not None:
+                if all(type(a) is Array or type(a) in _NUMBERS for a in args):
+                    return self._first_call(args, key)
         try:
             return self.call(args, kwargs)
         except Exception as error:
@@ -142,12 +145,18 @@ class JitFunction:
         try:
             if current().disable_jit:
                 return self.call(args, {})
-            entry, _ = self.prepare(args, {})
-            if not all(type(c) is Array for c in entry.consts):
+            entry, flat = self.prepare(args, {})
+            if not entry.is_concrete:
                 return self.call(args, {})
             assert _make_call is not None
-            self._calls[key] = call = _make_call(entry)
-            return call(args)
+            if entry.run is None:
+                entry.run = _make_call(entry)
+            run = entry.run
+            if all(type(x) is Array for x in flat):
+                self._calls[key] = run
+            else:
+                self._calls[key] = lambda args: run([a if type(a) is Array else as_array(a) for a in args])
+            return self._calls[key](args)
         except Exception as error:
             filter_traceback(error)
             raise
@@ -157,6 +166,10 @@ class JitFunction:
         if current().disable_jit:
             return self._fun(*args, **kwargs)
         entry, flat = self.prepare(args, kwargs)
+        if _make_call is not None and current_trace() is eval_trace and entry.is_concrete:
+            if entry.run is None:
+                entry.run = _make_call(entry)
+            return entry.run([x if type(x) is Array else as_array(x) for x in flat])
         flat = [operand(x) for x in flat]
         if self._inline:
             outs = eval_jaxpr(entry.jaxpr.jaxpr, entry.jaxpr.consts, *entry.consts, *flat)
@@ -170,6 +183,9 @@ class JitFunction:
         flat, in_tree = tree.flatten(dynamic)
         avals: list[ShapedArray] = []
         for x in flat:
+            if type(x) is Array:
+                avals.append(x.aval)
+                continue
             if not is_arraylike(x) and not isinstance(x, ShapeDtypeStruct | ShapedArray):
                 raise TypeError(self.bad_argument(dynamic, len(avals), x))
             avals.append(shaped(x))
@@ -298,10 +314,11 @@ class JitFunction:
 
 
 _STATIC = object()
-_make_call: Callable[[Entry], Callable[[tuple[Any, ...]], Any]] | None = None
+_NUMBERS = frozenset((bool, int, float, complex))
+_make_call: Callable[[Entry], Callable[[Sequence[Array]], Any]] | None = None
 
 
-def set_call_maker(make: Callable[[Entry], Callable[[tuple[Any, ...]], Any]]) -> None:
+def set_call_maker(make: Callable[[Entry], Callable[[Sequence[Array]], Any]]) -> None:
     """Say how a traced function becomes a call of compiled code, for arguments that are Arrays; the
     dispatcher, a layer above, does so."""
     global _make_call
