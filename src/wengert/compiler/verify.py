@@ -102,7 +102,8 @@ class _Checker:
             raise CompileError(f"a {type(stmt).__name__} is left in the program")
 
     def view(self, view: View, box: dict[Term, tuple[int, int]], names: set[str]) -> None:
-        self.access(view.buffer, [*view.prefix, *(Affine() for d in view.shape)], box, names, check=bool(view.prefix))
+        index = [*view.prefix, *(Affine() for _ in view.shape)]
+        self.access(view.buffer, index, box, names, check=bool(view.prefix) and 0 not in view.shape)
 
     def access(
         self,
