@@ -205,6 +205,8 @@ def pow(x: Any, y: Any) -> Any:
         return integer_pow(x, y)
     if isinstance(y, ArrayBase | np.generic | np.ndarray) and dtypes.kind_of(dtype_of(y)) in "iu":
         return pow_p.bind(as_operand("pow", x), as_operand("pow", y, 1))
+    if isinstance(x, ArrayBase):
+        check_dtype("pow", FLOATS, x.aval, 0)
     return pow_p.bind(*same_dtype("pow", x, y))
 
 
