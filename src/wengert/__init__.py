@@ -19,7 +19,6 @@ from typing import Any
 
 from wengert import errors as errors, lax as lax, numpy as numpy, tree as tree
 from wengert._placement import (
-    __version__ as __version__,
     block_until_ready as block_until_ready,
     copy_to_host_async as copy_to_host_async,
     default_backend as default_backend,
@@ -116,6 +115,7 @@ from wengert.transforms.vjp import (
     vjp as vjp,
 )
 from wengert.transforms.vmap import vmap as vmap
+from wengert.version import __version__ as __version__
 
 # tracers are arrays too: isinstance(x, Array) holds inside of traced functions
 Array = ArrayBase

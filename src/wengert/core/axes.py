@@ -12,11 +12,11 @@ named_axes = _env.get
 
 
 def axis_size(name: Any) -> int:
-    """The size of a named axis; the product, for a tuple of names. NameError if there is none of that
-    name."""
+    """The size of a named axis; the product, for a tuple of names. NameError if there is none."""
     if isinstance(name, tuple):
         product: int = math.prod(axis_size(n) for n in name)
         return product
+    size: int
     for known, size in reversed(_env.get()):
         if known == name:
             return size

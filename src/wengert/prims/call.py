@@ -13,7 +13,7 @@ from wengert.core.staging import eval_eqn, eval_jaxpr, stage
 from wengert.core.zeros import Zero, is_undefined
 from wengert.prims.lists import nonzero_mask, reject, select, spread
 from wengert.transforms.batch import BatchAxis, batch_jaxpr, to_front
-from wengert.transforms.dce import dce_closed, prune_consts, prune_eqns
+from wengert.transforms.dce import dce_closed, prune_consts, prune_eqns, stage_pruned
 from wengert.transforms.jvp import jvp_jaxpr
 from wengert.transforms.linearize import linearize_jaxpr
 from wengert.transforms.memo import memoized
@@ -179,7 +179,7 @@ def _recomputing(closed: ClosedJaxpr, nonzeros: tuple[bool, ...], policy: Any) -
         return eval_jaxpr(lin.tangent.jaxpr, lin.tangent.consts, *found, *xs[n:])
 
     avals = [*(v.aval for v in inputs), *lin.tangent.in_avals[len(atoms) :]]
-    tangent = stage(run, avals, name=jaxpr.name)
+    tangent = stage_pruned(run, avals, name=jaxpr.name)
     primal_closed = prune_consts(ClosedJaxpr(primal, lin.primal.consts))
     return _Recomputing(primal_closed, tangent, args, lin.num_outs, lin.out_nonzeros)
 

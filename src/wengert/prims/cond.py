@@ -20,7 +20,7 @@ from wengert.prims.axes import broadcast_in_dim
 from wengert.prims.lists import nonzero_mask, reject, select, spread
 from wengert.prims.select import select_n_p
 from wengert.transforms.batch import BatchAxis, batch_jaxpr, to_front
-from wengert.transforms.dce import dce_closed
+from wengert.transforms.dce import dce_closed, stage_pruned
 from wengert.transforms.jvp import jvp_jaxpr
 from wengert.transforms.linearize import Linearized, linearize_jaxpr
 from wengert.transforms.memo import memoized
@@ -212,7 +212,7 @@ def _transposed_branch(
         found_nz[:] = nonzero_mask(found)
         return [instantiate(ct) for ct in select(found, found_nz if kept is None else kept)]
 
-    result = stage(run, [*known, *cts_in], name=closed.jaxpr.name)
+    result = stage_pruned(run, [*known, *cts_in], name=closed.jaxpr.name)
     return result, tuple(found_nz)
 
 

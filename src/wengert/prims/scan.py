@@ -14,12 +14,12 @@ from wengert.core.avals import ShapedArray, same_type
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eqn_effects
 from wengert.core.primitive import Primitive
 from wengert.core.reference import run_jaxpr
-from wengert.core.staging import eval_jaxpr, stage
+from wengert.core.staging import eval_jaxpr
 from wengert.core.zeros import UndefinedPrimal, Zero, add_cotangents, instantiate, is_undefined
 from wengert.prims.axes import batch_to
 from wengert.prims.lists import either, nonzero_mask, select, split, spread
 from wengert.transforms.batch import BatchAxis, batch_jaxpr
-from wengert.transforms.dce import dce_closed, prune_eqns
+from wengert.transforms.dce import dce_closed, prune_eqns, stage_pruned
 from wengert.transforms.jvp import jvp_jaxpr
 from wengert.transforms.linearize import Linearized, linearize_jaxpr
 from wengert.transforms.memo import memoized
@@ -330,7 +330,7 @@ def _tangent_program(
         outs: list[Any] = scan_p.bind(*constant, *consts_t, *init, *stacks, *xs_t, **bound)
         return outs
 
-    return stage(run, avals, name=tangent.jaxpr.name)
+    return stage_pruned(run, avals, name=tangent.jaxpr.name)
 
 
 # -------------------------------------------------------------------------------------------------- transpose
@@ -408,7 +408,7 @@ def _backward_body(
         ]
         return [instantiate(x) for x in kept]
 
-    body = stage(run, [*known_c, *ct_consts, *ct_carry, *known_x, *ct_ys], name=closed.jaxpr.name)
+    body = stage_pruned(run, [*known_c, *ct_consts, *ct_carry, *known_x, *ct_ys], name=closed.jaxpr.name)
     return body, masks[0], masks[1], masks[2]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Var, eqn_effects
+from wengert.core.staging import stage
 from wengert.transforms.memo import memoized
 
 
@@ -47,6 +50,15 @@ def dce_closed(
     """`dce_jaxpr` of a closed jaxpr, with the constants that are still used."""
     jaxpr, used_ins = dce_jaxpr(closed.jaxpr, used_outs, False if keep_ins is None else keep_ins)
     return prune_consts(ClosedJaxpr(jaxpr, closed.consts)), used_ins
+
+
+def stage_pruned(
+    fun: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray], name: str = ""
+) -> ClosedJaxpr:
+    """`stage`, without the equations that the results don't need."""
+    closed = stage(fun, avals, name)
+    jaxpr, _ = dce_jaxpr(closed.jaxpr, (True,) * len(closed.out_avals), keep_ins=True)
+    return prune_consts(ClosedJaxpr(jaxpr, closed.consts))
 
 
 def prune_consts(closed: ClosedJaxpr) -> ClosedJaxpr:

@@ -17,7 +17,7 @@ from wengert.core.axes import named_axes, naming_axes
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.source import api_boundary, filter_traceback
 from wengert.core.staging import eval_jaxpr, hoist_consts, stage
-from wengert.core.trace import as_array, Tracer, current_trace, eval_trace
+from wengert.core.trace import Tracer, as_array, current_trace, eval_trace
 from wengert.prims.call import jit_p
 from wengert.transforms.api_util import (
     FlatFun,
@@ -39,8 +39,9 @@ from wengert.transforms.stages import Lowered, Traced
 class Entry:
     """What tracing a jitted function for one combination of argument types gave.
 
-    `params` are those of the `jit` equation; its operands are `consts`, then the flat arguments. `run` is the call
-    of compiled code, given the flat arguments as Arrays, once there is one; there can be if the entry `is_concrete`.
+    `params` are those of the `jit` equation; its operands are `consts`, then the flat arguments. `run` is
+    the call of compiled code, given the flat arguments as Arrays, once there is one; there can be if the
+    entry `is_concrete`.
     """
 
     __slots__ = ("consts", "in_tree", "is_concrete", "jaxpr", "out_tree", "params", "run")
@@ -104,8 +105,8 @@ class JitFunction:
         "has_options",
     )
 
-    # How to call for arguments that have been met before: (settings, and for each argument the aval of an Array or the
-    # type of a Python number) -> the call. Calls with other arguments are not here.
+    # How to call for arguments that have been met before: (settings, and for each argument the aval of an
+    # Array or the type of a Python number) -> the call. Calls with other arguments are not here.
     _calls: dict[Any, Callable[[Sequence[Array]], Any]]
 
     def __init__(
@@ -127,39 +128,36 @@ class JitFunction:
         wraps(fun, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        key = None
         if not kwargs and current_trace() is eval_trace:
             key = (current(), *[a.aval if type(a) is Array else type(a) for a in args])
             call = self._calls.get(key)
             if call is not None:
                 return call(args)
-            if not self.has_options and _make_call is not None:
-                if all(type(a) is Array or type(a) in _NUMBERS for a in args):
-                    return self._first_call(args, key)
         try:
+            plain = key is not None and not self.has_options and _make_call is not None
+            if plain and all(type(a) is Array or type(a) in _NUMBERS for a in args):
+                return self._first_call(args, key)
             return self.call(args, kwargs)
         except Exception as error:
             filter_traceback(error)
             raise
 
     def _first_call(self, args: tuple[Any, ...], key: Any) -> Any:
-        try:
-            if current().disable_jit:
-                return self.call(args, {})
-            entry, flat = self.prepare(args, {})
-            if not entry.is_concrete:
-                return self.call(args, {})
-            assert _make_call is not None
-            if entry.run is None:
-                entry.run = _make_call(entry)
-            run = entry.run
-            if all(type(x) is Array for x in flat):
-                self._calls[key] = run
-            else:
-                self._calls[key] = lambda args: run([a if type(a) is Array else as_array(a) for a in args])
-            return self._calls[key](args)
-        except Exception as error:
-            filter_traceback(error)
-            raise
+        if current().disable_jit:
+            return self.call(args, {})
+        entry, flat = self.prepare(args, {})
+        if not entry.is_concrete:
+            return self.call(args, {})
+        assert _make_call is not None
+        if entry.run is None:
+            entry.run = _make_call(entry)
+        run = entry.run
+        if all(type(x) is Array for x in flat):
+            self._calls[key] = run
+        else:
+            self._calls[key] = lambda args: run([a if type(a) is Array else as_array(a) for a in args])
+        return self._calls[key](args)
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call by way of the `jit` primitive, under whatever trace is the current one."""

@@ -8,10 +8,11 @@ from typing import Any
 from wengert.core import dtypes
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.primitive import Primitive
-from wengert.core.staging import eval_jaxpr, stage
+from wengert.core.staging import eval_jaxpr
 from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
 from wengert.core.zeros import Zero, instantiate
 from wengert.prims.custom import custom_vjp_tangents
+from wengert.transforms.dce import stage_pruned
 from wengert.transforms.memo import memoized
 
 
@@ -133,5 +134,5 @@ def jvp_jaxpr(
         return [*outs, *(t for t in out_tangents if type(t) is not Zero)]
 
     tangent_avals = [a.to_tangent_aval() for a, nz in zip(avals, nonzeros) if nz]
-    result = stage(both, [*avals, *tangent_avals], name=closed.jaxpr.name)
+    result = stage_pruned(both, [*avals, *tangent_avals], name=closed.jaxpr.name)
     return result, tuple(out_nonzeros)

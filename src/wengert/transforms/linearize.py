@@ -266,4 +266,5 @@ def _with_residuals(
         residual_vars.append(var)
     tangent = ClosedJaxpr(jaxpr.replace(constvars=kept_vars, invars=[*residual_vars, *jaxpr.invars]), kept)
     primal = parent.close(results, [a.var for a in args])
+    primal, _ = dce_closed(primal, (True,) * len(results), (True,) * len(args))
     return Linearized(primal, len(outs), out_nonzeros, tangent, sources)

@@ -1,7 +1,7 @@
 """Which residuals of a loop are stored, and which are computed again on the way back.
 
-A stored residual costs a write and a read of memory in every iteration. What a few elementwise operations give from
-values that the way back has anyway is cheaper to compute again, where it is used.
+A stored residual costs a write and a read of memory in every iteration. What a few elementwise operations
+give from values that the way back has anyway is cheaper to compute again, where it is used.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Literal, Var, eqn_effects
-from wengert.core.staging import eval_eqn, eval_jaxpr, stage
-from wengert.transforms.dce import prune_eqns
+from wengert.core.staging import eval_eqn, eval_jaxpr
+from wengert.transforms.dce import prune_eqns, stage_pruned
 from wengert.transforms.linearize import Linearized
 
 _LONGEST = 8  # operations that are done again for one residual
@@ -101,7 +101,8 @@ def store_less(
 
 
 def _rebuilt(lin: Linearized, atoms: Sequence[Any], eqns: Sequence[Eqn], inputs: Sequence[Var]) -> Linearized:
-    """The linearized jaxpr with residuals `inputs`, from which `eqns` compute what its tangent program takes."""
+    """The linearized jaxpr with residuals `inputs`, from which `eqns` compute what its tangent program
+    takes."""
     jaxpr, tangent = lin.primal.jaxpr, lin.tangent
     place: dict[Any, tuple[str, int]] = {v: ("in", i) for i, v in enumerate(jaxpr.invars)}
     outvars = list(jaxpr.outvars[: lin.num_outs])
@@ -128,6 +129,6 @@ def _rebuilt(lin: Linearized, atoms: Sequence[Any], eqns: Sequence[Eqn], inputs:
         ClosedJaxpr(primal, lin.primal.consts),
         lin.num_outs,
         lin.out_nonzeros,
-        stage(run, avals, name=jaxpr.name),
+        stage_pruned(run, avals, name=jaxpr.name),
         sources,
     )

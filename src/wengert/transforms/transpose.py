@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
-from wengert.core.staging import eval_eqn, stage, tracing_line
+from wengert.core.staging import eval_eqn, tracing_line
 from wengert.core.zeros import UndefinedPrimal, Zero, add_cotangents, compute, instantiate, is_undefined
+from wengert.transforms.dce import stage_pruned
 from wengert.transforms.memo import memoized
 
 
@@ -86,7 +87,7 @@ def transpose_jaxpr(
         out_nonzeros[:] = [type(ct) is not Zero for ct in found]
         return [instantiate(ct) for ct in found if type(ct) is not Zero]
 
-    result = stage(
+    result = stage_pruned(
         backward, [*values, *(a for a, nz in zip(ct_avals, ct_nonzeros) if nz)], name=closed.jaxpr.name
     )
     return result, tuple(out_nonzeros)
