@@ -62,6 +62,8 @@ class Array(ArrayBase):
             if self._owner is None:
                 raise RuntimeError("Array has been deleted: its memory was donated to a call, or delete() was called")
             array = self._ndarray = self._owner.view(self.aval.shape, self.aval.dtype)
+        elif array.flags.writeable:
+            array.setflags(write=False)
         return array  # type: ignore[no-any-return]
 
     def address(self) -> int:
@@ -71,7 +73,6 @@ class Array(ArrayBase):
             array = self._np
             if not array.flags.c_contiguous:
                 array = np.ascontiguousarray(array).reshape(array.shape)
-                array.flags.writeable = False
                 self._ndarray = array
             address = self._address = array.__array_interface__["data"][0]
         return address
@@ -83,7 +84,6 @@ def wrap(value: Any, aval: ShapedArray) -> Array:
         value = np.asarray(value)
     if value.shape != aval.shape or (value.dtype is not aval.dtype and value.dtype != aval.dtype):
         value = value.astype(aval.dtype, copy=False).reshape(aval.shape)
-    value.setflags(write=False)
     return Array(aval, value)
 
 

@@ -175,7 +175,10 @@ class EvalTrace(Trace):
             _leave_quiet(token)
         if prim.multiple_results:
             return [_array.wrap(o, aval) for o, aval in zip(out, out_avals, strict=True)]
-        result = _array.wrap(out, out_avals)
+        if type(out) is np.ndarray and out.dtype is out_avals.dtype and out.shape == out_avals.shape:
+            result = _array.Array(out_avals, out)
+        else:
+            result = _array.wrap(out, out_avals)
         if settings.debug_nans:
             _array.check_nans(result, prim.name)
         return result

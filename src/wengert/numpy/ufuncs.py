@@ -287,10 +287,23 @@ class _Op:
         self.reflected = reflected
 
 
+# Python numbers beside arrays of a type, as scalars of that dtype: the number and the aval -> the scalar.
+_numbers: dict[tuple[Any, Any], Any] = {}
+
+
+def _number(value: Any, aval: Any) -> Any:
+    found = scalar(value, aval.dtype, aval.weak_type)
+    if value != 0:  # 0.0 and -0.0 are equal
+        if len(_numbers) > 1000:
+            _numbers.clear()
+        _numbers[value, aval] = found
+    return found
+
+
 def _binary(name: str, fast: Binary, slow: Binary, kinds: str, doc: str, comparison: bool = False) -> _Op:
     """A binary operation.
 
-    fast: a function of lax for operands of one dtype, of a kind in `kinds`, and one shape.
+    fast: does it for operands of one dtype, of a kind in `kinds`, that have one shape or are scalars.
     slow: does it for all others, after checks and promotion.
     """
 
@@ -300,7 +313,8 @@ def _binary(name: str, fast: Binary, slow: Binary, kinds: str, doc: str, compari
         if other_class is float or other_class is int:
             kind = aval.dtype.kind
             if kind in kinds and (kind == "f" or other_class is int):
-                return fast(self, scalar(other, aval.dtype, aval.weak_type))
+                number = _numbers.get((other, aval))
+                return fast(self, _number(other, aval) if number is None else number)
         elif isinstance(other, ArrayBase):
             if other.aval is aval and aval.dtype.kind in kinds:
                 return fast(self, other)
@@ -314,7 +328,8 @@ def _binary(name: str, fast: Binary, slow: Binary, kinds: str, doc: str, compari
         if other_class is float or other_class is int:
             kind = aval.dtype.kind
             if kind in kinds and (kind == "f" or other_class is int):
-                return fast(scalar(other, aval.dtype, aval.weak_type), self)
+                number = _numbers.get((other, aval))
+                return fast(_number(other, aval) if number is None else number, self)
         elif not _is_operand(other):
             return NotImplemented
         return slow(other, self)
@@ -478,14 +493,14 @@ def _logical(name: str, function: Binary) -> Binary:
     return slow
 
 
-_add = _binary("add", lax.add, _promoting("add", lax.add, lax.bitwise_or), _NUMBER, "x1 + x2, elementwise.")
-_subtract = _binary("subtract", lax.sub, _promoting("subtract", lax.sub), _NUMBER, "x1 - x2, elementwise.")
+_add = _binary("add", lax.add_p.bind, _promoting("add", lax.add, lax.bitwise_or), _NUMBER, "x1 + x2, elementwise.")
+_subtract = _binary("subtract", lax.sub_p.bind, _promoting("subtract", lax.sub), _NUMBER, "x1 - x2, elementwise.")
 _multiply = _binary(
-    "multiply", lax.mul, _promoting("multiply", lax.mul, lax.bitwise_and), _NUMBER, "x1 * x2."
+    "multiply", lax.mul_p.bind, _promoting("multiply", lax.mul, lax.bitwise_and), _NUMBER, "x1 * x2."
 )
 _divide = _binary(
     "divide",
-    lax.div,
+    lax.div_p.bind,
     _promoting_inexact("divide", lax.div),
     _FLOAT,
     "x1 / x2, elementwise; a float for integers.",
@@ -497,22 +512,22 @@ _mod = _binary(
     "remainder", _remainder, _remainder, _NONE, "x1 - x2*floor(x1/x2), with the sign of x2, elementwise."
 )
 _pow = _Op(_power, _power_method, _power_reflected)
-_eq = _binary("equal", lax.eq, _promoting("equal", lax.eq), _NUMBER, "x == y, elementwise.", True)
-_ne = _binary("not_equal", lax.ne, _promoting("not_equal", lax.ne), _NUMBER, "x != y, elementwise.", True)
-_lt = _binary("less", lax.lt, _lexicographic("less", lax.lt), _NUMBER, "x < y, elementwise.", True)
+_eq = _binary("equal", lax.eq_p.bind, _promoting("equal", lax.eq), _NUMBER, "x == y, elementwise.", True)
+_ne = _binary("not_equal", lax.ne_p.bind, _promoting("not_equal", lax.ne), _NUMBER, "x != y, elementwise.", True)
+_lt = _binary("less", lax.lt_p.bind, _lexicographic("less", lax.lt), _NUMBER, "x < y, elementwise.", True)
 _le = _binary(
-    "less_equal", lax.le, _lexicographic("less_equal", lax.le), _NUMBER, "x <= y, elementwise.", True
+    "less_equal", lax.le_p.bind, _lexicographic("less_equal", lax.le), _NUMBER, "x <= y, elementwise.", True
 )
-_gt = _binary("greater", lax.gt, _lexicographic("greater", lax.gt), _NUMBER, "x > y, elementwise.", True)
+_gt = _binary("greater", lax.gt_p.bind, _lexicographic("greater", lax.gt), _NUMBER, "x > y, elementwise.", True)
 _ge = _binary(
-    "greater_equal", lax.ge, _lexicographic("greater_equal", lax.ge), _NUMBER, "x >= y, elementwise.", True
+    "greater_equal", lax.ge_p.bind, _lexicographic("greater_equal", lax.ge), _NUMBER, "x >= y, elementwise.", True
 )
 _and = _binary(
-    "bitwise_and", lax.bitwise_and, _promoting("bitwise_and", lax.bitwise_and), _INTEGER, "x1 & x2."
+    "bitwise_and", lax.and_p.bind, _promoting("bitwise_and", lax.bitwise_and), _INTEGER, "x1 & x2."
 )
-_or = _binary("bitwise_or", lax.bitwise_or, _promoting("bitwise_or", lax.bitwise_or), _INTEGER, "x1 | x2.")
+_or = _binary("bitwise_or", lax.or_p.bind, _promoting("bitwise_or", lax.bitwise_or), _INTEGER, "x1 | x2.")
 _xor = _binary(
-    "bitwise_xor", lax.bitwise_xor, _promoting("bitwise_xor", lax.bitwise_xor), _INTEGER, "x1 ^ x2."
+    "bitwise_xor", lax.xor_p.bind, _promoting("bitwise_xor", lax.bitwise_xor), _INTEGER, "x1 ^ x2."
 )
 _lshift = _binary(
     "left_shift",
@@ -526,10 +541,10 @@ _rshift = _binary(
     "right_shift", _right_shift, _right_shift, _NONE, "x1 >> x2, keeping the sign, elementwise."
 )
 _max = _binary(
-    "maximum", lax.max, _promoting("maximum", lax.max, lax.bitwise_or), _NUMBER, "The larger of both."
+    "maximum", lax.max_p.bind, _promoting("maximum", lax.max, lax.bitwise_or), _NUMBER, "The larger of both."
 )
 _min = _binary(
-    "minimum", lax.min, _promoting("minimum", lax.min, lax.bitwise_and), _NUMBER, "The smaller of both."
+    "minimum", lax.min_p.bind, _promoting("minimum", lax.min, lax.bitwise_and), _NUMBER, "The smaller of both."
 )
 divide, floor_divide, remainder = _divide.function, _floor_div.function, _mod.function
 equal, not_equal, less, less_equal = _eq.function, _ne.function, _lt.function, _le.function
