@@ -35,7 +35,8 @@ def installed(code: str, first: Path | None = None) -> str:
     return output
 
 
-MODULES = ["numpy", "lax", "nn", "random", "tree_util", "errors", "example_libraries.optimizers"]
+MODULES = ["numpy", "lax", "nn", "random", "tree_util", "errors", "sharding", "scipy.stats.norm"]
+MODULES += ["example_libraries.optimizers"]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -131,6 +131,7 @@ _SUBMODULES = (
     "nn",
     "random",
     "scipy",
+    "sharding",
     "stages",
     "tree_util",
     "typing",
