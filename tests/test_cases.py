@@ -10,15 +10,9 @@ import numpy as np
 import pytest
 from cases import CASES, Case
 
-from wengert import lax
+from wengert import jit, jvp, lax, linear_transpose, make_jaxpr, vjp, vmap
 from wengert.config import enable_x64
-from wengert.core import pretty  # noqa: F401  (sets up how jaxprs print)
-from wengert.core.array import Array
 from wengert.core.jaxpr import check_jaxpr, subjaxprs
-from wengert.runtime import dispatch  # noqa: F401  (sets up what jit runs on)
-from wengert.transforms.jit import jit, make_jaxpr
-from wengert.transforms.vjp import jvp, linear_transpose, vjp
-from wengert.transforms.vmap import vmap
 
 F64 = np.dtype(np.float64)
 TYPED = [pytest.param(c, d, id=f"{c.name}, {d}") for c in CASES for d in c.dtypes]
@@ -38,12 +32,8 @@ def as_list(outs: Any) -> list[Any]:
     return list(outs) if isinstance(outs, tuple | list) else [outs]
 
 
-def array(x: Any) -> Any:
-    return x._np if isinstance(x, Array) else np.asarray(x)
-
-
 def numbers(outs: Any) -> list[Any]:
-    return [array(o) for o in as_list(outs)]
+    return [np.asarray(o) for o in as_list(outs)]
 
 
 def assert_close(found: Any, expected: Any, ulps: float, dtype: np.dtype[Any] | None = None) -> None:
@@ -155,7 +145,7 @@ def _direction(generator: np.random.Generator, values: Sequence[Any]) -> list[An
 
 
 def _dot(a: Sequence[Any], b: Sequence[Any]) -> float:
-    return sum(float(np.sum(array(x) * array(y)).real) for x, y in zip(a, b, strict=True))
+    return sum(float(np.sum(np.asarray(x) * np.asarray(y)).real) for x, y in zip(a, b, strict=True))
 
 
 def _check_derivatives(fun: Callable[..., list[Any]], values: list[Any], order: int) -> None:
@@ -164,13 +154,13 @@ def _check_derivatives(fun: Callable[..., list[Any]], values: list[Any], order: 
     step = _direction(generator, values)
     h = 1e-5
     ahead, behind = (
-        [np.asarray(array(v) + s * h * d) for v, d in zip(values, step, strict=True)] for s in (1, -1)
+        [np.asarray(np.asarray(v) + s * h * d) for v, d in zip(values, step, strict=True)] for s in (1, -1)
     )
     slope = [(a - b) / (2 * h) for a, b in zip(numbers(fun(*ahead)), numbers(fun(*behind)), strict=True)]
     outs, tangents = jvp(fun, tuple(values), tuple(step))
     for t, s in zip(tangents, slope, strict=True):
         scale = max(1.0, float(np.abs(s).max(initial=0)))
-        np.testing.assert_allclose(array(t), s, rtol=1e-5, atol=1e-5 * scale)
+        np.testing.assert_allclose(np.asarray(t), s, rtol=1e-5, atol=1e-5 * scale)
     cts = _direction(generator, outs)
     _, pull = vjp(fun, *values)
     gradient = pull(cts)
@@ -208,8 +198,8 @@ def test_transpose(case: Case) -> None:
         outs = fun(*xs)
         cts = _direction(generator, outs)
         back = linear_transpose(fun, *xs)(cts)
-    left = sum(np.sum(array(o) * c).real for o, c in zip(outs, cts, strict=True))
-    right = sum(np.sum(array(b) * x).real for b, x in zip(back, xs, strict=True))
+    left = sum(np.sum(np.asarray(o) * c).real for o, c in zip(outs, cts, strict=True))
+    right = sum(np.sum(np.asarray(b) * x).real for b, x in zip(back, xs, strict=True))
     np.testing.assert_allclose(left, right, rtol=1e-10, atol=1e-10)
 
 

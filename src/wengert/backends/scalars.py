@@ -21,6 +21,7 @@ KINDS: dict[str, str] = {
     "bfloat16": "bf16",
     "float32": "f32",
     "float64": "f64",
+    "fry64": "i64",  # random keys
 }
 
 

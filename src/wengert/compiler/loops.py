@@ -21,6 +21,7 @@ DType: TypeAlias = np.dtype[Any]
 BOOL = np.dtype(bool)
 I32 = np.dtype(np.int32)
 I64 = np.dtype(np.int64)
+U64 = np.dtype(np.uint64)
 
 # Scalar operations: what they cost, in units of an addition of vectors. Semantics are those of the primitives
 # of the same name. Operands have one dtype, the result has it too, unless said otherwise below.
@@ -44,7 +45,7 @@ COMBINERS = frozenset(("add", "mul", "max", "min", "and", "or", "xor"))
 
 # Dtypes that loops compute with; operations on others run by host calls.
 _NATIVE = frozenset(
-    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "fry64")
 )
 
 
@@ -221,6 +222,11 @@ class Exprs:
 
     def __init__(self) -> None:
         self._table: dict[Any, Any] = {}
+
+    def key(self, value: Any, dtype: DType) -> Expr:
+        """A random key, as 64 bits; 0 stands for one that is read nowhere."""
+        bits = np.asarray(value, dtype).view(U64) if isinstance(value, np.void | np.ndarray) else value
+        return self.op("bitcast", self.const(bits, U64), dtype=dtype)
 
     def const(self, value: Any, dtype: DType) -> Const:
         scalar = np.asarray(value).astype(dtype)[()]

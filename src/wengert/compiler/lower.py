@@ -352,7 +352,7 @@ class Block:
     def value_at(self, atom: Atom, index: tuple[Coordinate, ...]) -> Expr:
         """The value of a variable or literal at an index."""
         if isinstance(atom, Literal):
-            return self.exprs.const(atom.val, atom.aval.dtype)
+            return self.const(atom.val, atom.aval.dtype)
         view = self.env.get(atom)
         if view is not None:
             return self._load(view, index)
@@ -402,7 +402,8 @@ class Block:
 
     def const(self, value: Any, dtype: Any) -> Expr:
         """A number."""
-        return self.exprs.const(value, np.dtype(dtype))
+        dtype = np.dtype(dtype)
+        return self.exprs.key(value, dtype) if dtype.kind == "V" else self.exprs.const(value, dtype)
 
     def index(self, coordinate: Coordinate, dtype: Any = I64) -> Expr:
         """The value of a coordinate as an integer expression."""
@@ -534,6 +535,9 @@ class HostImpl:
 
     def __init__(self, eqn: Eqn):
         self.eqn = eqn
+
+    def __repr__(self) -> str:
+        return self.eqn.primitive.name
 
     def __call__(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         eqn = self.eqn

@@ -158,6 +158,35 @@ def _bitcast_batch(axis: Any, args: Any, dims: Any, *, new_dtype: Any) -> Any:
     return bitcast_convert_type_p.bind(move_axis(args[0], dims[0], 0), new_dtype=new_dtype), 0
 
 
+def _unsigned(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(f"u{dtype.itemsize}")
+
+
+def _recast(ctx: Any, value: Any, old: np.dtype[Any], new: np.dtype[Any]) -> Any:
+    """The bits of a value, read as a dtype of the same width."""
+    if old == new:
+        return value
+    return ctx.op("convert" if "b" in (old.kind, new.kind) else "bitcast", value, dtype=new)
+
+
+def _bitcast_pull(ctx: Any, index: Any, x: Any, *, new_dtype: Any) -> Any:
+    old, new = x.aval.dtype, new_dtype
+    if old.itemsize == new.itemsize:
+        return _recast(ctx, x.at(index), old, new)
+    whole, part = _unsigned(old), _unsigned(new)
+    if old.itemsize > new.itemsize:
+        bits = _recast(ctx, x.at(index[:-1]), old, whole)
+        shift = ctx.index(index[-1] * (8 * new.itemsize), whole)
+        piece = ctx.op("convert", ctx.op("shr_logical", bits, shift), dtype=part)
+        return _recast(ctx, piece, part, new)
+    total = ctx.const(0, part)
+    for k in range(new.itemsize // old.itemsize):
+        column = ctx.coordinate(ctx.const(k, np.int64), k, k + 1)
+        piece = ctx.op("convert", _recast(ctx, x.at((*index, column)), old, whole), dtype=part)
+        total = ctx.op("or", total, ctx.op("shl", piece, ctx.const(8 * old.itemsize * k, part)))
+    return _recast(ctx, total, part, new)
+
+
 bitcast_convert_type_p: Primitive = Primitive(
     "bitcast_convert_type",
     "other",
@@ -165,6 +194,7 @@ bitcast_convert_type_p: Primitive = Primitive(
     impl=_bitcast_impl,
     jvp=zero_jvp(lambda: bitcast_convert_type_p),
     batch=_bitcast_batch,
+    pull=_bitcast_pull,
 )
 
 

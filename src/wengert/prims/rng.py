@@ -40,7 +40,7 @@ U32 = np.dtype(np.uint32)
 U64 = np.dtype(np.uint64)
 
 
-class fry(np.void, dtypes.prng_key):  # type: ignore[misc]  # noqa: N801
+class fry(np.void, dtypes.prng_key):  # type: ignore[misc]
     """The scalar type of keys of the Threefry generator."""
 
 
@@ -78,6 +78,20 @@ def _unwrap_impl(xp: Any, keys: Any) -> Any:
     return np.ascontiguousarray(keys).reshape((*keys.shape, 1)).view(U32)
 
 
+def _wrap_pull(ctx: Any, index: Any, words: Any, *, impl: str) -> Any:
+    high, low = [
+        ctx.op("convert", words.at((*index, ctx.coordinate(ctx.const(k, np.int64), k, k + 1))), dtype=U64)
+        for k in (0, 1)
+    ]
+    return ctx.op("bitcast", ctx.op("or", high, ctx.op("shl", low, ctx.const(32, U64))), dtype=KEY)
+
+
+def _unwrap_pull(ctx: Any, index: Any, keys: Any) -> Any:
+    bits = ctx.op("bitcast", keys.at(index[:-1]), dtype=U64)
+    shift = ctx.index(index[-1] * 32, U64)  # the high word comes first in memory
+    return ctx.op("convert", ctx.op("shr_logical", bits, shift), dtype=U32)
+
+
 random_wrap_p: Primitive = Primitive(
     "random_wrap",
     "other",
@@ -88,6 +102,7 @@ random_wrap_p: Primitive = Primitive(
         random_wrap_p.bind(move_axis(args[0], dims[0], 0), impl=impl),
         0,
     ),
+    pull=_wrap_pull,
 )
 random_unwrap_p: Primitive = Primitive(
     "random_unwrap",
@@ -96,6 +111,7 @@ random_unwrap_p: Primitive = Primitive(
     impl=_unwrap_impl,
     jvp=zero_jvp(lambda: random_unwrap_p),
     batch=lambda axis, args, dims: (random_unwrap_p.bind(args[0]), dims[0]),
+    pull=_unwrap_pull,
 )
 
 
