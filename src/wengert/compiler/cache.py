@@ -1,8 +1,8 @@
 """Compiled code on disk, so that a second run of a program need not compile it again.
 
-The cache is a folder that only its owner can write (`WENGERT_CACHE_DIR`, else `wengert` in the user's cache folder). An
-entry is a file named after what it was compiled from; it holds a checksum and the code. Entries are written
-atomically, and the oldest are removed when the folder grows too large. Whatever is wrong with an entry or with the
+The cache is a folder that only its owner can write: `wengert` in the user's cache folder, unless the setting
+`compilation_cache_dir` says otherwise. An entry is a file named after what it was compiled from; it holds a checksum
+and the code. Entries are written atomically, and the oldest are removed when the folder grows too large. Whatever is wrong with an entry or with the
 folder, the answer is that there is none: the code is compiled again.
 """
 
@@ -30,12 +30,12 @@ def key_of(*parts: str) -> str:
 
 
 def default_folder() -> str:
-    """Where the cache is unless `WENGERT_CACHE_DIR` says otherwise."""
+    """Where the cache is unless a setting says otherwise."""
     if sys.platform == "darwin":
         base = os.path.expanduser("~/Library/Caches")
     else:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return os.environ.get("WENGERT_CACHE_DIR") or os.path.join(base, "wengert")
+    return os.path.join(base, "wengert")
 
 
 class DiskCache:
