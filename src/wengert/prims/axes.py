@@ -312,6 +312,9 @@ def zeros_of(aval: ShapedArray) -> Any:
 def full_of(aval: ShapedArray, value: Any) -> Any:
     """An array of the given type, filled with one number."""
     scalar = aval.dtype.type(value)
+    if aval.weak_type:  # a Python number makes a weakly typed array, of the dtype that is the default for it
+        number = dtypes.scalar_type_of(aval.dtype)(value)
+        scalar = number if dtypes.python_scalar_dtype(type(number)) == aval.dtype else scalar
     return broadcast_in_dim(scalar, aval.shape, ())
 
 

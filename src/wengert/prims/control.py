@@ -163,7 +163,7 @@ def _promoted(values: list[Any], out_avals: Sequence[ShapedArray]) -> list[Any] 
         aval = get_aval(x)
         weaker = aval.weak_type and aval.dtype != out.dtype and aval.shape == out.shape
         if weaker and dtypes.result_type(aval, out) == out.dtype:
-            x, changed = convert_with_weak_type(x, out.dtype, out.weak_type), True
+            x, changed = convert_with_weak_type(x, out.dtype, False), True
         promoted.append(x)
     return promoted if changed else None
 
@@ -424,18 +424,21 @@ def fori_loop(
             value = body_fun(operand(dtype.type(i)), value)
         return tree.map(result, value)
     init, carry_tree = _flatten("fori_loop", init_val)
+    weak = get_aval(lower).weak_type and get_aval(upper).weak_type
     if static:
-        return _fori_scan(_python_int(lower), _python_int(upper), dtype, body_fun, init, carry_tree, unroll)
+        first = _python_int(lower)
+        counter = first if weak else dtype.type(first)
+        return _fori_scan(counter, _python_int(upper) - first, body_fun, init, carry_tree, unroll)
 
     def cond_fun(state: Any) -> Any:
         return lt(state[0], state[1])
 
     def step(state: Any) -> Any:
         i, stop, value = state
-        return add(i, dtype.type(1)), stop, body_fun(i, value)
+        return add(i, 1), stop, body_fun(i, value)
 
     state_tree = tree.treedef_tuple((tree.structure(0), tree.structure(0), carry_tree))
-    bounds = [convert_with_weak_type(operand(b), dtype, False) for b in (lower, upper)]
+    bounds = [convert_with_weak_type(operand(b), dtype, weak) for b in (lower, upper)]
     outs = _while(
         cond_fun, step, [*bounds, *init], state_tree, tree.treedef_tuple((state_tree,)), body_fun, "fori_loop"
     )
@@ -473,22 +476,20 @@ def _bounds_dtype(lower: Any, upper: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _fori_scan(
-    lower: int, upper: int, dtype: Any, body_fun: Fun, init: list[Any], carry_tree: Any, unroll: Any
-) -> Any:
+def _fori_scan(counter: Any, turns: int, body_fun: Fun, init: list[Any], carry_tree: Any, unroll: Any) -> Any:
     """A loop of known length: the counter is part of the carry of a scan."""
-    length = max(upper - lower, 0)
+    length = max(turns, 0)
 
     def step(state: Any, _: Any) -> Any:
         i, value = state
-        return (add(i, dtype.type(1)), body_fun(i, value)), None
+        return (add(i, 1), body_fun(i, value)), None
 
     state_tree = tree.treedef_tuple((tree.structure(0), carry_tree))
     in_tree = tree.treedef_tuple((state_tree, tree.structure(None)))
     name = _first_name(body_fun, 1, "val")
     while True:
         avals = [get_aval(x) for x in init]
-        body = trace_body(step, in_tree, [ShapedArray((), dtype), *avals], "fori scan", body_fun)
+        body = trace_body(step, in_tree, [get_aval(counter), *avals], "fori scan", body_fun)
         out_tree = tree.treedef_children(tree.treedef_children(body.out_tree)[0])[1]
         _check_carry_structure("fori_loop body", name, carry_tree, out_tree)
         out_avals = body.jaxpr.out_avals[1:]
@@ -497,8 +498,8 @@ def _fori_scan(
             break
         init = promoted
     _check_carry_types("fori_loop body", name, carry_tree, avals, out_avals)
-    turns = length or 1 if unroll is True else int(unroll or 1)
-    carry, _ = bind_scan(body, [dtype.type(lower), *init], [], length, False, turns)
+    at_once = length or 1 if unroll is True else int(unroll or 1)
+    carry, _ = bind_scan(body, [counter, *init], [], length, False, at_once)
     return tree.unflatten(carry_tree, carry[1:])
 
 

@@ -122,7 +122,7 @@ def select_args(
     places = []
     for i in numbers:
         if not -len(args) <= i < len(args):
-            raise ValueError(
+            raise TypeError(
                 f"argnums={argnums!r} asks for positional argument {i}, but {fun_name(fun)} was called with "
                 f"{len(args)} positional argument{'s' if len(args) != 1 else ''}. Arguments that are "
                 "differentiated must be passed by position."

@@ -60,8 +60,16 @@ def _transpose_eqn(eqn: Eqn, linear: set[Var], known: dict[Var, Any], collected:
         a.val if isinstance(a, Literal) else UndefinedPrimal(a.aval) if a in linear else known[a]
         for a in eqn.invars
     ]
-    with tracing_line(eqn.source):
-        found = prim.transpose(cts if prim.multiple_results else cts[0], *operands, **eqn.params)
+    try:
+        with tracing_line(eqn.source):
+            found = prim.transpose(cts if prim.multiple_results else cts[0], *operands, **eqn.params)
+    except TypeError as error:
+        if prim.kind == "elementwise" and sum(map(is_undefined, operands)) > 1:
+            raise NotImplementedError(
+                f"{prim.name} can't be transposed, as it is not linear: more than one of its operands depends on"
+                " what is transposed" + (f" (applied at {eqn.source.summary()})" if eqn.source else "")
+            ) from error
+        raise
     for atom, ct in zip(eqn.invars, found, strict=True):
         collect(atom, ct)
 

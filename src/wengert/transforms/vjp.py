@@ -339,7 +339,9 @@ def value_and_grad(
 
 def _one_like(value: Any) -> Any:
     aval = get_aval(value)
-    return 1.0 if aval.weak_type and aval.dtype == dtypes.default_float_dtype() else aval.dtype.type(1)
+    number = dtypes.scalar_type_of(aval.dtype)(1)
+    weak = aval.weak_type and dtypes.python_scalar_dtype(type(number)) == aval.dtype
+    return number if weak else aval.dtype.type(1)
 
 
 def _check_input(name: str, x: Any, holomorphic: bool, allow_int: bool) -> None:
