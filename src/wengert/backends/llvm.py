@@ -189,11 +189,9 @@ class _Emitter:
             elif isinstance(s, Let | Init | Accumulate):
                 changed.add(s.name)
         self._hoist(frame, stmt, inner, changed)
-        carried = [
-            name
-            for name in dict.fromkeys(s.name for s in statements(stmt.body) if isinstance(s, Accumulate))
-            if name in frame.names
-        ]
+        started = {s.name for s in statements(stmt.body) if isinstance(s, Init)}
+        accumulated = dict.fromkeys(s.name for s in statements(stmt.body) if isinstance(s, Accumulate))
+        carried = [name for name in accumulated if name not in started]
         lanes = 1 if frame.vector is not None else vectorise.lanes_of(stmt, self.vector_bits)
         if lanes == 1:
             self._scalar_loop(frame, stmt, lo, hi, carried)

@@ -466,7 +466,7 @@ class Block:
             computed: list[Range] = []
             for coordinate, lo, hi in conditions:
                 _, least, end = self.parts(coordinate) if isinstance(coordinate, Dynamic) else (None, *_ends(coordinate))
-                if end <= lo or least >= hi:
+                if hi <= lo or end <= lo or least >= hi:
                     break
                 if least >= lo and end <= hi:
                     continue
