@@ -141,6 +141,9 @@ def test_jit_traces_once_for_each_type() -> None:
     g.clear_cache()
     g(XS)
     assert len(calls) == 6
+    wengert.clear_caches()
+    g(XS)
+    assert len(calls) == 7
 
 
 def test_jit_keeps_structures() -> None:
@@ -417,5 +420,8 @@ def test_public_names() -> None:
     assert wengert.typeof(1.0).weak_type
     assert wengert.random.__name__ == "wengert.random"
     assert "random" in dir(wengert)
+    assert isinstance(jnp.ones(2).aval, wengert.core.ShapedArray)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = wengert.core.nothing
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = wengert.nothing

@@ -42,6 +42,7 @@ from wengert.transforms.api_util import (
     parameter_names,
     result,
 )
+from wengert.transforms.memo import new_memo
 from wengert.transforms.vmap import vmap
 
 Fun = Callable[..., Any]
@@ -63,7 +64,7 @@ class Body:
         self.out_tree = out_tree
 
 
-_bodies: weakref.WeakKeyDictionary[Any, dict[Any, Body]] = weakref.WeakKeyDictionary()
+_bodies: weakref.WeakKeyDictionary[Any, dict[Any, Body]] = new_memo()
 
 
 def trace_body(fun: Fun, in_tree: Any, avals: Sequence[ShapedArray], role: str, owner: Any = None) -> Body:

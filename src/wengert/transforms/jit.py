@@ -33,6 +33,7 @@ from wengert.transforms.api_util import (
     shaped,
     wraps,
 )
+from wengert.transforms.memo import forget_all
 from wengert.transforms.stages import Lowered, Traced
 
 
@@ -328,6 +329,7 @@ def clear_caches() -> None:
     for by_options in list(_caches.values()):
         for cache in by_options.values():
             cache.clear()
+    forget_all()
 
 
 def _both_ways(fun: Any, nums: Any, names: Any, what: str) -> tuple[tuple[int, ...], tuple[str, ...]]:

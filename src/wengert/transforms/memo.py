@@ -15,10 +15,26 @@ from wengert.config import current
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+# what is remembered here and elsewhere, each by an object and as long as it lives
+_memos: list[weakref.WeakKeyDictionary[Any, Any]] = []
+
+
+def new_memo() -> weakref.WeakKeyDictionary[Any, Any]:
+    """A dictionary by weak keys that `forget_all` empties."""
+    memo: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+    _memos.append(memo)
+    return memo
+
+
+def forget_all() -> None:
+    """Empty all memos."""
+    for memo in _memos:
+        memo.clear()
+
 
 def memoized(function: _F) -> _F:
     """Remember the results of `function(closed_jaxpr, *hashable)` for as long as the closed jaxpr lives."""
-    memo: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
+    memo = new_memo()
 
     @functools.wraps(function)
     def remembering(closed: Any, *args: Any) -> Any:
@@ -26,8 +42,11 @@ def memoized(function: _F) -> _F:
         if found is None:
             found = memo[closed] = {}
         key = (current().trace_key, *args)
-        if key not in found:
-            found[key] = function(closed, *args)
-        return found[key]
+        if key in found:
+            return found[key]
+        result = function(closed, *args)
+        if result is not closed:  # it would keep itself alive
+            found[key] = result
+        return result
 
     return remembering  # type: ignore[return-value]

@@ -66,7 +66,7 @@ def _transpose_eqn(eqn: Eqn, linear: set[Var], known: dict[Var, Any], collected:
     except TypeError as error:
         if prim.kind == "elementwise" and sum(map(is_undefined, operands)) > 1:
             raise NotImplementedError(
-                f"{prim.name} can't be transposed, as it is not linear: more than one of its operands depends on"
+                f"{prim.name} can't be transposed, as it is not linear: several operands depend on"
                 " what is transposed" + (f" (applied at {eqn.source.summary()})" if eqn.source else "")
             ) from error
         raise
