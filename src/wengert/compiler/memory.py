@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wengert.compiler.affine import Affine, Axis, Symbol
+from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     Acc,
     Accumulate,
@@ -32,32 +32,29 @@ _LOCAL_BYTES = 16 << 10  # the longest row that is kept on the stack
 def accessed(stmt: Stmt) -> set[Buffer]:
     """The buffers that a statement itself reads or writes, without those of its bodies."""
     found: set[Buffer] = set()
-    for expr in walk(*values(stmt)):
-        if isinstance(expr, Load | Gather):
-            found.add(expr.buffer)
-        if isinstance(expr, Load):
-            _add_symbols(expr.index, found)
+    found.update(e.buffer for e in walk(*values(stmt)) if isinstance(e, Load | Gather))
     if isinstance(stmt, Store):
         found.add(stmt.buffer)
-        _add_symbols([i for i in stmt.index if isinstance(i, Affine)], found)
     elif isinstance(stmt, Call):
-        for view in (*stmt.inputs, *stmt.outputs):
-            found.add(view.buffer)
-            _add_symbols(view.prefix, found)
+        found.update(view.buffer for view in (*stmt.inputs, *stmt.outputs))
     elif isinstance(stmt, Loop):
         found.update(stmt.slots, (v.buffer for v in (*stmt.starts, *stmt.moves)))
         if stmt.flag is not None:
             found.add(stmt.flag)
     elif isinstance(stmt, Branch):
         found.add(stmt.selector.buffer)
-    return found
+    return found | _read_by_symbols(stmt)
 
 
-def _add_symbols(index: Sequence[Affine], found: set[Buffer]) -> None:
-    for affine in index:
-        for term, _ in affine.terms:
-            if isinstance(term, Symbol):
-                found.update(e.buffer for e in walk(term.expr) if isinstance(e, Load | Gather))
+def _read_by_symbols(stmt: Stmt) -> set[Buffer]:
+    """The buffers that the symbols in the indices of a statement are read from."""
+    terms: set[Term] = set().union(*(root.axes for root in values(stmt)))
+    if isinstance(stmt, Store):
+        terms.update(t for i in stmt.index if isinstance(i, Affine) for t, _ in i.terms)
+    elif isinstance(stmt, Call):
+        terms.update(t for view in (*stmt.inputs, *stmt.outputs) for i in view.prefix for t, _ in i.terms)
+    exprs = [t.expr for t in terms if isinstance(t, Symbol)]
+    return {e.buffer for e in walk(*exprs) if isinstance(e, Load | Gather)}
 
 
 # -------------------------------------------------------------------- registers and rows
@@ -110,18 +107,15 @@ def _collect(stmt: Stmt, path: tuple[For, ...], found: dict[Buffer, list[_Access
     def note(buffer: Buffer, index: tuple[Affine, ...] | None, is_store: bool = False) -> None:
         found.setdefault(buffer, []).append(_Access(path, time, index, is_store))
 
-    symbols: set[Buffer] = set()
     for expr in walk(*values(stmt)):
         if isinstance(expr, Load):
             note(expr.buffer, expr.index)
-            _add_symbols(expr.index, symbols)
         elif isinstance(expr, Gather):
             note(expr.buffer, None)
     if isinstance(stmt, Store):
         plain = tuple(i for i in stmt.index if isinstance(i, Affine))
         note(stmt.buffer, plain if len(plain) == len(stmt.index) and not stmt.combine else None, True)
-        _add_symbols(plain, symbols)
-    for buffer in symbols:
+    for buffer in _read_by_symbols(stmt):
         note(buffer, None)
     inner = (*path, stmt) if isinstance(stmt, For) else path
     for body in bodies(stmt):

@@ -82,9 +82,9 @@ class Footprint:
                 self.reads.setdefault(expr.buffer, []).append((None, box))
             elif isinstance(expr, Acc):
                 self.reads.setdefault(expr.name, []).append((None, box))
-            for term in expr.axes if isinstance(expr, Load) else ():
-                if isinstance(term, Symbol):
-                    self._visit_expr(term.expr, {})
+        for term in root.axes:
+            if isinstance(term, Symbol):
+                self._visit_expr(term.expr, {})
 
     def _visit_affines(self, index: Sequence[Affine], box: dict[Term, tuple[int, int]]) -> None:
         for affine in index:
