@@ -9,7 +9,7 @@ from wengert.compiler.loops import Branch, Buffer, Call, Loop, Program, Stmt, Vi
 from wengert.compiler.lower import Block, Shared
 from wengert.compiler.rewrite import bodies
 from wengert.compiler.simplify import simplify
-from wengert.core.jaxpr import Jaxpr, Literal, Var
+from wengert.core.jaxpr import Jaxpr, Literal, Var, check_jaxpr
 
 
 class Compilation:
@@ -30,26 +30,35 @@ class Compilation:
 def compile_jaxpr(jaxpr: Jaxpr, watch: Callable[[str, Program], None] | None = None) -> Compilation:
     """Run all passes. `watch` is called with the name of each pass and the program that it has made.
 
-    The jaxpr has no constants; `hoist_consts` makes arguments of them.
+    The jaxpr has no constants; `hoist_consts` makes arguments of them. With the flag `enable_checks`, jaxprs
+    and programs are checked between the passes.
     """
     assert not jaxpr.constvars
+    checked = verify.enabled()
     simple = simplify(jaxpr)
+    if checked:
+        check_jaxpr(jaxpr)
+        check_jaxpr(simple)
     shared = Shared()
     args = [Buffer(v.aval.shape, v.aval.dtype, "arg", f"x{n}") for n, v in enumerate(simple.invars)]
     env = {v: View(b) for v, b in zip(simple.invars, args, strict=True)}
     results, targets, outputs = _results(simple)
     body = Block(shared, simple, env).lower(targets)
     program = Program(jaxpr.name or "f", args, results, shared.temps, body)
-    report = watch or (lambda name, program: None)
-    report("lower", program)
+
+    def done(name: str) -> None:
+        if watch is not None:
+            watch(name, program)
+        if checked and name != "lower":  # which leaves nests, not loops
+            verify.verify(program, placed=name == "memory")
+
+    done("lower")
     program.body = nest.nest(program.body, shared.exprs)
-    report("nest", program)
+    done("nest")
     memory.contract(program, shared.exprs)
-    report("contract", program)
+    done("contract")
     memory.place(program)
-    report("memory", program)
-    if verify.enabled():
-        verify.verify(program)
+    done("memory")
     return Compilation(program, outputs, simple)
 
 

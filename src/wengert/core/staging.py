@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from wengert.config import current
 from wengert.core import source as _source
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
-from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, check_jaxpr
 from wengert.core.primitive import Primitive
 from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
 from wengert.errors import UnexpectedTracerError
@@ -119,6 +120,8 @@ class StagingTrace(Trace):
         }
         consts = [(v, c) for v, c in self.constvars if v in used]
         jaxpr = Jaxpr([v for v, _ in consts], invars, outvars, self.eqns, name or self.name)
+        if current().enable_checks:
+            check_jaxpr(jaxpr)
         return ClosedJaxpr(jaxpr, [c for _, c in consts])
 
     def process_custom_jvp(self, prim: Primitive, fun: Any, jvp: Any, args: Sequence[Any]) -> Any:
