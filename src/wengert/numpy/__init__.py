@@ -25,10 +25,20 @@ from numpy import (
 from numpy.exceptions import ComplexWarning as ComplexWarning
 
 from wengert.core import dtypes as _dtypes
-from wengert.core.array import ArrayBase as ndarray
+from wengert.core.array import ArrayBase as _ArrayBase
 from wengert.numpy import array_methods as _array_methods
 from wengert.numpy.array_methods import (
     astype as astype,
+)
+from wengert.numpy.calculus import (
+    convolve as convolve,
+    correlate as correlate,
+    diff as diff,
+    ediff1d as ediff1d,
+    gradient as gradient,
+    interp as interp,
+    trapezoid as trapezoid,
+    unwrap as unwrap,
 )
 from wengert.numpy.constants import (
     e as e,
@@ -96,6 +106,39 @@ from wengert.numpy.floatmath import (
     nextafter as nextafter,
     sinc as sinc,
     spacing as spacing,
+)
+from wengert.numpy.grids import (
+    c_ as c_,
+    index_exp as index_exp,
+    ix_ as ix_,
+    mgrid as mgrid,
+    ogrid as ogrid,
+    r_ as r_,
+    s_ as s_,
+)
+from wengert.numpy.histograms import (
+    bincount as bincount,
+    histogram as histogram,
+    histogram2d as histogram2d,
+    histogram_bin_edges as histogram_bin_edges,
+    histogramdd as histogramdd,
+)
+from wengert.numpy.indices import (
+    diag_indices as diag_indices,
+    diag_indices_from as diag_indices_from,
+    mask_indices as mask_indices,
+    ndim as ndim,
+    packbits as packbits,
+    ravel_multi_index as ravel_multi_index,
+    shape as shape,
+    size as size,
+    tril_indices as tril_indices,
+    tril_indices_from as tril_indices_from,
+    trim_zeros as trim_zeros,
+    triu_indices as triu_indices,
+    triu_indices_from as triu_indices_from,
+    unpackbits as unpackbits,
+    unravel_index as unravel_index,
 )
 from wengert.numpy.linear import (
     cross as cross,
@@ -171,6 +214,17 @@ from wengert.numpy.nanreductions import (
 from wengert.numpy.padding import (
     pad as pad,
 )
+from wengert.numpy.polynomials import (
+    poly as poly,
+    polyadd as polyadd,
+    polyder as polyder,
+    polydiv as polydiv,
+    polyint as polyint,
+    polymul as polymul,
+    polysub as polysub,
+    polyval as polyval,
+    vander as vander,
+)
 from wengert.numpy.printing import (
     array_repr as array_repr,
     array_str as array_str,
@@ -201,12 +255,11 @@ from wengert.numpy.reductions import (
     var as var,
 )
 from wengert.numpy.scalar_types import (
-    make_scalar_type as make_scalar_type,
     bool_ as bool_,
     can_cast as can_cast,
     cdouble as cdouble,
-    complex128 as complex128,
     complex64 as complex64,
+    complex128 as complex128,
     complex_ as complex_,
     csingle as csingle,
     double as double,
@@ -216,24 +269,25 @@ from wengert.numpy.scalar_types import (
     float64 as float64,
     float_ as float_,
     iinfo as iinfo,
+    int8 as int8,
     int16 as int16,
     int32 as int32,
     int64 as int64,
-    int8 as int8,
     int_ as int_,
     iscomplexobj as iscomplexobj,
     isdtype as isdtype,
     isrealobj as isrealobj,
     isscalar as isscalar,
     issubdtype as issubdtype,
+    make_scalar_type as make_scalar_type,
     promote_types as promote_types,
     result_type as result_type,
     single as single,
     uint as uint,
+    uint8 as uint8,
     uint16 as uint16,
     uint32 as uint32,
     uint64 as uint64,
-    uint8 as uint8,
 )
 from wengert.numpy.selection import (
     argwhere as argwhere,
@@ -253,6 +307,18 @@ from wengert.numpy.selection import (
     take as take,
     take_along_axis as take_along_axis,
     where as where,
+)
+from wengert.numpy.sets import (
+    intersect1d as intersect1d,
+    isin as isin,
+    setdiff1d as setdiff1d,
+    setxor1d as setxor1d,
+    union1d as union1d,
+    unique as unique,
+    unique_all as unique_all,
+    unique_counts as unique_counts,
+    unique_inverse as unique_inverse,
+    unique_values as unique_values,
 )
 from wengert.numpy.sorting import (
     argpartition as argpartition,
@@ -350,9 +416,9 @@ from wengert.numpy.ufuncs import (
     less as less,
     less_equal as less_equal,
     log as log,
-    log10 as log10,
     log1p as log1p,
     log2 as log2,
+    log10 as log10,
     logical_not as logical_not,
     mod as mod,
     not_equal as not_equal,
@@ -378,8 +444,18 @@ from wengert.numpy.ufuncs import (
     true_divide as true_divide,
     trunc as trunc,
 )
+from wengert.numpy.vectorization import (
+    vectorize as vectorize,
+)
+from wengert.numpy.windows import (
+    bartlett as bartlett,
+    blackman as blackman,
+    hamming as hamming,
+    hanning as hanning,
+    kaiser as kaiser,
+)
 
-
+ndarray = _ArrayBase
 bool = bool_
 __array_api_version__ = "2024.12"
 

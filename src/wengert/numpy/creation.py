@@ -262,7 +262,9 @@ def _like(name: str, a: Any, value: Any, dtype: DTypeLike | None, shape: Any) ->
     return broadcast_to(value, target)
 
 
-def zeros_like(a: Any, dtype: DTypeLike | None = None, shape: Any = None, *, device: Any = None) -> Any:
+def zeros_like(
+    a: Any, dtype: DTypeLike | None = None, shape: Any = None, *, device: Any = None, out_sharding: Any = None
+) -> Any:
     """Zeros of the shape and dtype of `a`, an array or anything with these two attributes."""
     return _like("zeros_like", a, 0, dtype, shape)
 
@@ -332,7 +334,7 @@ def arange(
     size = builtins.max(0, math.ceil((last - first) / stride))
     if chosen.kind == "b":
         return from_numpy(np.arange(first, last, stride, dtype=chosen))
-    if chosen.kind == "c" or chosen.itemsize < 4 and chosen.kind not in "iu":
+    if chosen.kind == "c" or (chosen.itemsize < 4 and chosen.kind not in "iu"):
         return convert(arange(first, last, stride), chosen)
     result = lax.iota(chosen, size)
     if stride != 1:
@@ -453,8 +455,8 @@ def geomspace(
 
 
 def eye(
-    N: Any,  # noqa: N803
-    M: Any = None,  # noqa: N803
+    N: Any,
+    M: Any = None,
     k: int | ArrayLike = 0,
     dtype: DTypeLike | None = None,
     *,
@@ -482,7 +484,7 @@ def identity(n: Any, dtype: DTypeLike | None = None) -> Any:
     return eye(n, dtype=dtype)
 
 
-def tri(N: int, M: int | None = None, k: int = 0, dtype: DTypeLike | None = None) -> Any:  # noqa: N803
+def tri(N: int, M: int | None = None, k: int = 0, dtype: DTypeLike | None = None) -> Any:
     """Ones on and below the diagonal `k`, zeros above; shape (N, M), M = N if None."""
     chosen = dtypes.canonicalize_dtype(float) if dtype is None else user_dtype(dtype, "tri")
     return lax.convert_element_type(_diagonal_mask(N, N if M is None else M, k, lax.ge), chosen)

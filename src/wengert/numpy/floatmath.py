@@ -191,7 +191,7 @@ def _sin_pi(x: Any) -> Any:
     return select(odd, lax.neg(sine), sine)
 
 
-def i0(x: ArrayLike, /) -> Any:
+def i0(x: ArrayLike) -> Any:
     """The modified Bessel function of the first kind, of order 0, elementwise."""
     (x,) = promote_inexact("i0", x)
     if x.dtype.kind == "c":

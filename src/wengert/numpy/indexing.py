@@ -154,7 +154,7 @@ def _expand_masks(shape: tuple[int, ...], index: tuple[Any, ...]) -> list[Any]:
     items: list[Any] = []
     axis = 0
     for position, item in enumerate(index):
-        if item is None or item is Ellipsis or isinstance(item, slice | int) and not isinstance(item, bool):
+        if item is None or item is Ellipsis or (isinstance(item, slice | int) and not isinstance(item, bool)):
             items.append(item)
             axis = -1 if item is Ellipsis or axis < 0 else axis + (item is not None)
             continue

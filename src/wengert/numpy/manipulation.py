@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -241,10 +242,8 @@ def roll(a: ArrayLike, shift: ArrayLike, axis: Axis = None) -> Any:
         return reshape(roll(ravel(a), shift, 0), a.shape)
     axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     axes = tuple(axis_index(i, a.ndim) for i in axes)
-    if (
-        isinstance(shift, Tracer)
-        or isinstance(shift, tuple | list)
-        and any(isinstance(s, Tracer) for s in shift)
+    if isinstance(shift, Tracer) or (
+        isinstance(shift, tuple | list) and any(isinstance(s, Tracer) for s in shift)
     ):
         return _roll_dynamic(a, shift, axes)
     shifts = np.broadcast_to(np.asarray(shift), np.broadcast_shapes(np.shape(shift), (len(axes),)))
@@ -424,10 +423,7 @@ def _split(name: str, ary: Any, indices_or_sections: Any, axis: int) -> list[Any
             )
         part, longer = divmod(size, n)
         edges = [i * part + builtins.min(i, longer) for i in range(n + 1)]
-    return [
-        lax.slice_in_dim(ary, a, builtins.max(a, b), axis=axis)
-        for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    return [lax.slice_in_dim(ary, a, builtins.max(a, b), axis=axis) for a, b in itertools.pairwise(edges)]
 
 
 def vsplit(ary: ArrayLike, indices_or_sections: Any) -> list[Any]:
@@ -449,7 +445,7 @@ def dsplit(ary: ArrayLike, indices_or_sections: Any) -> list[Any]:
 # Repeating
 
 
-def tile(A: ArrayLike, reps: Any) -> Any:  # noqa: N803
+def tile(A: ArrayLike, reps: Any) -> Any:
     """The whole array repeated along each axis, new axes first."""
     a = as_array(A, "tile")
     counts = (reps,) if np.ndim(reps) == 0 else tuple(reps)

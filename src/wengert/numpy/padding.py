@@ -46,7 +46,8 @@ def pad(array: ArrayLike, pad_width: Any, mode: Any = "constant", **kwargs: Any)
         "odd"), "wrap" (from the other end), "empty" (zeros), or a function like those that numpy.pad takes,
         which returns the padded vector.
     Raises:
-      ValueError: no such mode, or an argument that the mode doesn't have.
+      NotImplementedError: no such mode.
+      ValueError: an argument that the mode doesn't have.
       TypeError: widths that are not integers known while tracing.
     """
     array = as_array(array, "pad")
@@ -54,7 +55,7 @@ def pad(array: ArrayLike, pad_width: Any, mode: Any = "constant", **kwargs: Any)
     if callable(mode):
         return _pad_by_function(array, widths, mode, kwargs)
     if mode not in _KEYWORDS:
-        raise ValueError(f"Unimplemented padding mode '{mode}' for np.pad.")
+        raise NotImplementedError(f"Unimplemented padding mode '{mode}' for np.pad.")
     unknown = set(kwargs) - set(_KEYWORDS[mode])
     if unknown:
         raise ValueError(f"unsupported keyword arguments for mode '{mode}': {unknown}")
@@ -109,10 +110,8 @@ def _has_arrays(x: Any) -> bool:
 
 
 def _pad_constant(array: Any, widths: Widths, values: Any) -> Any:
-    if (
-        isinstance(values, int | float | complex)
-        or np.ndim(values) == 0
-        and not isinstance(values, list | tuple)
+    if isinstance(values, int | float | complex) or (
+        np.ndim(values) == 0 and not isinstance(values, list | tuple)
     ):
         value = (
             convert(as_array(values), array.dtype)

@@ -43,8 +43,8 @@ def _repr(arr: Any, values: Any, width: int | None, precision: int | None, suppr
     )
     if width is None:
         width = np.get_printoptions()["linewidth"]
-    last_line = len(prefix) * ("\n" not in body) + len(body) - body.rfind("\n")
-    space = " " if last_line + len(dtype) + 1 <= width else " " * len(prefix)
+    last_line = len(body) - (body.rfind("\n") + 1)
+    space = " " if last_line + len(dtype) + 2 < width else " " * len(prefix)
     return f"{prefix}{body},{space}{dtype}"
 
 

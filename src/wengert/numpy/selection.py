@@ -319,7 +319,7 @@ def take_along_axis(
         )
     axis = axis_index(axis, arr.ndim)
     arr, indices, numbers = _along_axis(arr, indices, axis)
-    if wrap_negative_indices or wrap_negative_indices is None and mode != "clip":
+    if wrap_negative_indices or (wrap_negative_indices is None and mode != "clip"):
         indices = _wrapped(indices, arr.shape[axis])
     chosen = gather_scatter_mode(mode)
     return lax.gather(
@@ -412,7 +412,7 @@ def put_along_axis(
         raise ValueError(
             f"put_along_axis arguments 'arr' and 'indices' must have same ndim. Got {arr.ndim=} and {indices.ndim=}."
         )
-    arr, indices, others = _along_axis(arr, indices, axis)
+    arr, indices, _ = _along_axis(arr, indices, axis)
     index = tuple(
         indices if i == axis else lax.broadcasted_iota(_INT32, indices.shape, i) for i in range(arr.ndim)
     )

@@ -134,13 +134,14 @@ def _quantile(
     if q.ndim > 1:
         raise ValueError(f"q must have rank <= 1, got shape {q.shape}")
     a, q = (convert(v, inexact_dtype(v.dtype), v.weak_type) for v in (a, q))
+    result_dtype = a.dtype
     a, q = promote_dtypes(a, q)
     axes = axis_tuple(axis, a.ndim)
     kept = [i for i in range(a.ndim) if i not in axes]
     kept_shape = tuple(a.shape[i] for i in kept)
     n = size_of([a.shape[i] for i in axes])
     rows = reshape(lax.transpose(a, (*axes, *kept)), (n, *kept_shape))
-    result = _along_first(rows, q, method, skip_nans)
+    result = convert(_along_first(rows, q, method, skip_nans), result_dtype)
     if keepdims:
         result = lax.expand_dims(result, tuple(q.ndim + i for i in sorted(axes)))
     return result
@@ -298,7 +299,7 @@ def cov(
 def _as_rows(x: Any, rowvar: bool) -> Any:
     if x.ndim < 2:
         return reshape(x, (1, -1))
-    return x if rowvar or x.shape[0] == 1 and x.ndim == 1 else lax.transpose(x, (1, 0))
+    return x if rowvar or (x.shape[0] == 1 and x.ndim == 1) else lax.transpose(x, (1, 0))
 
 
 def _scalar_if_single(matrix: Any) -> Any:

@@ -26,7 +26,7 @@ from wengert.numpy.updates import update
 from wengert.transforms.vmap import vmap
 
 
-class ufunc:  # noqa: N801  (NumPy's name)
+class ufunc:
     """A function of `nin` numbers that works element by element on arrays, which broadcast.
 
     Made by `frompyfunc`; `jnp.add` and its like are such objects.
@@ -187,7 +187,7 @@ class ufunc:  # noqa: N801  (NumPy's name)
         old = take_index(a, indices)
         return update(a, indices, self._call(old, b), "set")
 
-    def outer(self, A: ArrayLike, B: ArrayLike, /) -> Any:  # noqa: N803
+    def outer(self, A: ArrayLike, B: ArrayLike, /) -> Any:
         """The function of each element of A with each element of B: shape A.shape + B.shape."""
         self._binary("outer")
         a, b = as_array(A), as_array(B)

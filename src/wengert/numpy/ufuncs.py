@@ -493,8 +493,12 @@ def _logical(name: str, function: Binary) -> Binary:
     return slow
 
 
-_add = _binary("add", lax.add_p.bind, _promoting("add", lax.add, lax.bitwise_or), _NUMBER, "x1 + x2, elementwise.")
-_subtract = _binary("subtract", lax.sub_p.bind, _promoting("subtract", lax.sub), _NUMBER, "x1 - x2, elementwise.")
+_add = _binary(
+    "add", lax.add_p.bind, _promoting("add", lax.add, lax.bitwise_or), _NUMBER, "x1 + x2, elementwise."
+)
+_subtract = _binary(
+    "subtract", lax.sub_p.bind, _promoting("subtract", lax.sub), _NUMBER, "x1 - x2, elementwise."
+)
 _multiply = _binary(
     "multiply", lax.mul_p.bind, _promoting("multiply", lax.mul, lax.bitwise_and), _NUMBER, "x1 * x2."
 )
@@ -513,14 +517,23 @@ _mod = _binary(
 )
 _pow = _Op(_power, _power_method, _power_reflected)
 _eq = _binary("equal", lax.eq_p.bind, _promoting("equal", lax.eq), _NUMBER, "x == y, elementwise.", True)
-_ne = _binary("not_equal", lax.ne_p.bind, _promoting("not_equal", lax.ne), _NUMBER, "x != y, elementwise.", True)
+_ne = _binary(
+    "not_equal", lax.ne_p.bind, _promoting("not_equal", lax.ne), _NUMBER, "x != y, elementwise.", True
+)
 _lt = _binary("less", lax.lt_p.bind, _lexicographic("less", lax.lt), _NUMBER, "x < y, elementwise.", True)
 _le = _binary(
     "less_equal", lax.le_p.bind, _lexicographic("less_equal", lax.le), _NUMBER, "x <= y, elementwise.", True
 )
-_gt = _binary("greater", lax.gt_p.bind, _lexicographic("greater", lax.gt), _NUMBER, "x > y, elementwise.", True)
+_gt = _binary(
+    "greater", lax.gt_p.bind, _lexicographic("greater", lax.gt), _NUMBER, "x > y, elementwise.", True
+)
 _ge = _binary(
-    "greater_equal", lax.ge_p.bind, _lexicographic("greater_equal", lax.ge), _NUMBER, "x >= y, elementwise.", True
+    "greater_equal",
+    lax.ge_p.bind,
+    _lexicographic("greater_equal", lax.ge),
+    _NUMBER,
+    "x >= y, elementwise.",
+    True,
 )
 _and = _binary(
     "bitwise_and", lax.and_p.bind, _promoting("bitwise_and", lax.bitwise_and), _INTEGER, "x1 & x2."
@@ -544,7 +557,11 @@ _max = _binary(
     "maximum", lax.max_p.bind, _promoting("maximum", lax.max, lax.bitwise_or), _NUMBER, "The larger of both."
 )
 _min = _binary(
-    "minimum", lax.min_p.bind, _promoting("minimum", lax.min, lax.bitwise_and), _NUMBER, "The smaller of both."
+    "minimum",
+    lax.min_p.bind,
+    _promoting("minimum", lax.min, lax.bitwise_and),
+    _NUMBER,
+    "The smaller of both.",
 )
 divide, floor_divide, remainder = _divide.function, _floor_div.function, _mod.function
 equal, not_equal, less, less_equal = _eq.function, _ne.function, _lt.function, _le.function

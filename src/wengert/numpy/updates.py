@@ -65,7 +65,7 @@ def update(
     mode = gather_scatter_mode(mode)
     clip = mode == lax.GatherScatterMode.CLIP
     values = _broadcast_values(values, index.result_shape)
-    if index.out_of_bounds and not clip or 0 in values.shape:
+    if (index.out_of_bounds and not clip) or 0 in values.shape:
         return x
     if index.is_static and all(e.kind != "slice" or abs(e.step) == 1 or e.size == 1 for e in index.entries):
         return _update_window(x, index, values, operation)

@@ -1,0 +1,155 @@
+"""Polynomials as vectors of coefficients, the highest power first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wengert import lax
+from wengert.numpy import ufuncs
+from wengert.numpy._util import (
+    ArrayLike,
+    as_array,
+    broadcast_operands,
+    promote_dtypes,
+    promote_dtypes_inexact,
+    scalar,
+    static_int,
+)
+from wengert.numpy.calculus import convolve
+from wengert.numpy.manipulation import atleast_1d, concatenate
+
+_multiply = ufuncs.binary_functions["multiply"]
+
+
+def polyval(p: ArrayLike, x: ArrayLike, *, unroll: int = 16) -> Any:
+    """The value of the polynomial `p` at each element of `x`, by Horner's scheme."""
+    p, x = promote_dtypes(as_array(p, "polyval"), as_array(x, "polyval"))
+    result = lax.full_like(x, 0)
+    for i in range(p.shape[0]):
+        coefficient = lax.squeeze(lax.slice_in_dim(p, i, i + 1), (0,))
+        result = ufuncs.binary_functions["add"](_multiply(result, x), coefficient)
+    return result
+
+
+def polyadd(a1: ArrayLike, a2: ArrayLike) -> Any:
+    """The sum of two polynomials."""
+    return _combined("polyadd", a1, a2, lax.add)
+
+
+def polysub(a1: ArrayLike, a2: ArrayLike) -> Any:
+    """The difference of two polynomials."""
+    return _combined("polysub", a1, a2, lax.sub)
+
+
+def _combined(name: str, a1: Any, a2: Any, function: Any) -> Any:
+    a, b = promote_dtypes(as_array(a1, name), as_array(a2, name))
+    n = max(a.shape[0], b.shape[0])
+    padded = [lax.pad(v, scalar(0, v.dtype), [(n - v.shape[0], 0, 0)]) for v in (a, b)]
+    return function(*padded)
+
+
+def polymul(a1: ArrayLike, a2: ArrayLike, *, trim_leading_zeros: bool = False) -> Any:
+    """The product of two polynomials. Leading zeros are only trimmed on demand: the size must be known under jit."""
+    a, b = promote_dtypes_inexact(as_array(a1, "polymul"), as_array(a2, "polymul"))
+    if trim_leading_zeros:
+        a, b = _trimmed(a), _trimmed(b)
+    if a.size == 0 or b.size == 0:
+        return lax.full((max(1, a.size + b.size - 1),), 0, a.dtype)
+    return convolve(a, b)
+
+
+def _trimmed(p: Any) -> Any:
+    used = np.flatnonzero(np.asarray(p))
+    return p[int(used[0]) :] if used.size else p[:0]
+
+
+def polydiv(u: ArrayLike, v: ArrayLike, *, trim_leading_zeros: bool = False) -> tuple[Any, Any]:
+    """(quotient, remainder) of two polynomials."""
+    a, b = promote_dtypes_inexact(as_array(u, "polydiv"), as_array(v, "polydiv"))
+    if a.ndim != 1 or b.ndim != 1:
+        raise ValueError(f"polydiv takes vectors of coefficients, got shapes {a.shape} and {b.shape}")
+    m, n = a.shape[0], b.shape[0]
+    if n > m:
+        return lax.full((1,), 0, a.dtype), a
+    leading = lax.squeeze(lax.slice_in_dim(b, 0, 1), (0,))
+    quotient = []
+    rest = a
+    for k in range(m - n + 1):
+        factor = lax.div(lax.squeeze(lax.slice_in_dim(rest, k, k + 1), (0,)), leading)
+        quotient.append(lax.expand_dims(factor, (0,)))
+        part = lax.sub(lax.slice_in_dim(rest, k, k + n), _multiply(factor, b))
+        rest = concatenate([lax.slice_in_dim(rest, 0, k), part, lax.slice_in_dim(rest, k + n, m)])
+    remainder = _trimmed(rest) if trim_leading_zeros else rest
+    return concatenate(quotient), remainder
+
+
+def polyder(p: ArrayLike, m: int = 1) -> Any:
+    """The m-th derivative of a polynomial."""
+    (p,) = promote_dtypes_inexact(as_array(p, "polyder"))
+    m = static_int(m, "m")
+    if m < 0:
+        raise ValueError("Order of derivative must be positive")
+    n = p.shape[0]
+    if m == 0:
+        return p
+    if m >= n:
+        return lax.full((0,), 0, p.dtype)
+    powers = np.arange(n - 1, m - 1, -1)
+    factors = np.prod([powers - i for i in range(m)], axis=0, dtype=float)
+    return lax.mul(lax.slice_in_dim(p, 0, n - m), as_array(factors.astype(p.dtype)))
+
+
+def polyint(p: ArrayLike, m: int = 1, k: Any = None) -> Any:
+    """The m-th integral of a polynomial, with the constants of integration `k` (0)."""
+    m = static_int(m, "m")
+    constants = atleast_1d(
+        as_array(0 if k is None else (np.asarray(k) if isinstance(k, list | tuple) else k))
+    )
+    p, constants = promote_dtypes_inexact(as_array(p, "polyint"), constants)
+    if m < 0:
+        raise ValueError("Order of integral must be positive")
+    if m == 0:
+        return p
+    if constants.shape == (1,):
+        constants = lax.broadcast_in_dim(constants, (m,), (0,))
+    if constants.shape != (m,):
+        raise ValueError("k must be a scalar or a rank-1 array of length 1 or m.")
+    for i in range(m):
+        n = p.shape[0]
+        divisors = as_array(np.arange(n, 0, -1).astype(p.dtype))
+        p = concatenate([lax.div(p, divisors), lax.slice_in_dim(constants, i, i + 1)])
+    return p
+
+
+def poly(seq_of_zeros: ArrayLike) -> Any:
+    """The monic polynomial with the given roots; the coefficients are real if the roots are."""
+    (roots,) = promote_dtypes_inexact(as_array(seq_of_zeros, "poly"))
+    if roots.ndim != 1:
+        raise ValueError(
+            "input must be a vector of roots; the characteristic polynomial of a matrix is not supported"
+        )
+    result = lax.full((1,), 1, roots.dtype)
+    for i in range(roots.shape[0]):
+        root = lax.slice_in_dim(roots, i, i + 1)
+        factor = concatenate([lax.full((1,), 1, roots.dtype), lax.neg(root)])
+        result = convolve(result, factor)
+    return result
+
+
+def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Any:
+    """The matrix whose columns are the powers N - 1, ... 1, 0 of `x`, in the other order if `increasing`."""
+    x = as_array(x, "vander")
+    if x.ndim != 1:
+        raise ValueError("x must be a one-dimensional array")
+    n = x.shape[0] if N is None else static_int(N, "N")
+    if n < 0:
+        raise ValueError("N must be nonnegative")
+    powers = lax.iota(x.dtype, n)
+    if not increasing:
+        powers = lax.sub(scalar(n - 1, x.dtype), powers)
+    base, powers = broadcast_operands(
+        "vander", (lax.expand_dims(x, (1,)), lax.expand_dims(powers, (0,))), keep_scalars=False
+    )
+    return ufuncs.power(base, powers)
