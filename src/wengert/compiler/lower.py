@@ -475,21 +475,17 @@ class Block:
                 else:
                     computed.append((coordinate, lo, hi))
             else:
-                if computed:
-                    value = self._select(computed, open_, thunk(), cases[number + 1 :])
-                    built.append(((), value))
-                    break
-                built.append((tuple(open_), thunk()))
+                # under the conditions on affine coordinates, which guard what the value loads, the computed ones
+                value = self._select(computed, thunk(), cases[number + 1 :]) if computed else thunk()
+                built.append((tuple(open_), value))
                 if not open_:
                     break
         return self.exprs.piecewise(built)
 
-    def _select(
-        self, computed: list[Range], open_: list[tuple[Affine, int, int]], value: Expr, rest: Sequence[Case]
-    ) -> Expr:
+    def _select(self, computed: list[Range], value: Expr, rest: Sequence[Case]) -> Expr:
         """A choice by conditions on computed coordinates; both outcomes are computed."""
         tests: list[Expr] = []
-        for coordinate, lo, hi in [*computed, *open_]:
+        for coordinate, lo, hi in computed:
             expr, least, end = self.parts(coordinate)
             if least < lo:
                 tests.append(self.op("ge", expr, self.const(lo, I64)))
