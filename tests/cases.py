@@ -606,6 +606,87 @@ for side in (0, 1):
         linear=(side,),
         ulps=64,
     )
+
+
+def _convolved(
+    x: Any, k: Any, strides: Sequence[int], pads: Sequence[int], spread: int, hole: int, groups: int
+) -> Any:
+    """A convolution by its definition: (batch, feature, height, width) by (output, input, height, width)."""
+    n, c, h, w = x.shape
+    wide = np.zeros((n, c, (h - 1) * spread + 1, (w - 1) * spread + 1), x.dtype)
+    wide[:, :, ::spread, ::spread] = x
+    wide = np.pad(wide, [(0, 0), (0, 0), (pads[0], pads[1]), (pads[2], pads[3])])
+    o, inputs, kh, kw = k.shape
+    rows = (wide.shape[2] - (kh - 1) * hole - 1) // strides[0] + 1
+    columns = (wide.shape[3] - (kw - 1) * hole - 1) // strides[1] + 1
+    out = np.zeros((n, o, rows, columns), np.result_type(x, k))
+    for f, i, j, a, b in np.ndindex(o, rows, columns, kh, kw):
+        group = f // (o // groups)
+        seen = wide[
+            :, group * inputs : (group + 1) * inputs, i * strides[0] + a * hole, j * strides[1] + b * hole
+        ]
+        out[:, f, i, j] += seen @ k[f, :, a, b]
+    return out
+
+
+for name, strides, pads, spread, hole, groups in (
+    ("plain", (1, 1), (0, 0, 0, 0), 1, 1, 1),
+    ("with strides and padding", (2, 1), (1, 0, 2, 1), 1, 1, 1),
+    ("dilated", (1, 2), (1, 2, 0, 1), 2, 2, 1),
+    ("in groups", (1, 1), (1, 1, 1, 1), 1, 1, 2),
+):
+    row(
+        f"conv_general_dilated {name}",
+        lambda x, k, s=strides, p=pads, b=spread, h=hole, g=groups: lax.conv_general_dilated(
+            x, k, s, (p[:2], p[2:]), (b, b), (h, h), feature_group_count=g
+        ),
+        lambda x, k, s=strides, p=pads, b=spread, h=hole, g=groups: _convolved(x, k, s, p, b, h, g),
+        [Arg((2, 4, 5, 4)), Arg((4, 4 // groups, 3, 2))],
+        smooth=(0, 1),
+        linear=(0,),
+        ulps=64,
+    )
+row(
+    "conv_general_dilated, linear in the kernel",
+    lambda x, k: lax.conv_general_dilated(x, k, (2,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")),
+    lambda x, k: _convolved(
+        x.transpose(0, 2, 1)[:, :, None], k.transpose(2, 1, 0)[:, :, None], (1, 2), (0, 0, 0, 1), 1, 1, 1
+    )[:, :, 0].transpose(0, 2, 1),
+    [Arg((2, 6, 3)), Arg((3, 3, 2))],
+    smooth=(0, 1),
+    linear=(1,),
+    ulps=64,
+)
+row(
+    "reduce_window, sums",
+    lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 3), (1, 2), ((0, 1), (1, 1))),
+    lambda x: np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 1), (1, 1))), (2, 3))[:, ::2].sum(
+        (2, 3)
+    ),
+    [Arg((4, 7))],
+    smooth=(0,),
+    linear=(0,),
+    ulps=16,
+)
+row(
+    "reduce_window, maxima",
+    lambda x: lax.reduce_window(x, -np.inf, lax.max, (2, 2), (2, 2)),
+    lambda x: x.reshape(2, 2, 3, 2).max((1, 3)),
+    [Arg((4, 6), distinct=True)],
+    smooth=(0,),
+)
+row(
+    "reduce, with the index",
+    lambda x, i: lax.reduce(
+        (x, i),
+        (-np.inf, -1),
+        lambda a, b: (lax.max(a[0], b[0]), lax.select(lax.gt(a[0], b[0]), a[1], b[1])),
+        (1,),
+    ),
+    lambda x, i: (x.max(1), np.take_along_axis(i, x.argmax(1)[:, None], 1)[:, 0]),
+    [Arg((3, 5), distinct=True), Arg((3, 5), 0, 99, I32)],
+    smooth=(0,),
+)
 row("sort", lax.sort, lambda x: np.sort(x, -1), [Arg(S, distinct=True)], REALS, smooth=(0,))
 row(
     "sort with values",

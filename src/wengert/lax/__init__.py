@@ -83,6 +83,20 @@ from wengert.prims.control import (
     switch,
     while_loop,
 )
+from wengert.prims.conv import (
+    ConvDimensionNumbers,
+    conv,
+    conv_dimension_numbers,
+    conv_general_dilated,
+    conv_general_dilated_p,
+    conv_general_dilated_patches,
+    conv_general_permutations,
+    conv_general_shape_tuple,
+    conv_shape_tuple,
+    conv_transpose,
+    conv_with_general_padding,
+    padtype_to_pads,
+)
 from wengert.prims.conversion import (
     bitcast_convert_type,
     bitcast_convert_type_p,
@@ -317,8 +331,14 @@ from wengert.prims.transcendental import (
 from wengert.prims.while_loop import (
     while_p,
 )
+from wengert.prims.windows import (
+    reduce,
+    reduce_window,
+    reduce_window_shape_tuple,
+)
 
 __all__ = [
+    "ConvDimensionNumbers",
     "GatherDimensionNumbers",
     "GatherScatterMode",
     "Precision",
@@ -388,6 +408,16 @@ __all__ = [
     "cond_p",
     "conj",
     "conj_p",
+    "conv",
+    "conv_dimension_numbers",
+    "conv_general_dilated",
+    "conv_general_dilated_p",
+    "conv_general_dilated_patches",
+    "conv_general_permutations",
+    "conv_general_shape_tuple",
+    "conv_shape_tuple",
+    "conv_transpose",
+    "conv_with_general_padding",
     "convert_element_type",
     "convert_element_type_p",
     "copy_p",
@@ -490,6 +520,7 @@ __all__ = [
     "or_p",
     "pad",
     "pad_p",
+    "padtype_to_pads",
     "polygamma",
     "polygamma_p",
     "population_count",
@@ -499,6 +530,7 @@ __all__ = [
     "real",
     "real_p",
     "reciprocal",
+    "reduce",
     "reduce_and",
     "reduce_and_p",
     "reduce_max",
@@ -513,6 +545,8 @@ __all__ = [
     "reduce_prod_p",
     "reduce_sum",
     "reduce_sum_p",
+    "reduce_window",
+    "reduce_window_shape_tuple",
     "reduce_xor",
     "reduce_xor_p",
     "regularized_incomplete_beta_p",

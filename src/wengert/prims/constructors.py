@@ -283,8 +283,13 @@ def reduction(
 
 
 def constant(like: Any, value: Any) -> Any:
-    """The number as a scalar of the dtype of `like`."""
-    return dtype_of(like).type(value)
+    """The number as a scalar of the dtype of `like`; a Python number, if `like` is weakly typed."""
+    aval = get_aval(like)
+    if aval.weak_type:
+        number = dtypes.scalar_type_of(aval.dtype)(value)
+        if dtypes.python_scalar_dtype(type(number)) == aval.dtype:
+            return number
+    return aval.dtype.type(value)
 
 
 def origin(ctx: Any) -> Any:
