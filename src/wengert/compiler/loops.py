@@ -26,7 +26,9 @@ U64 = np.dtype(np.uint64)
 # Scalar operations: what they cost, in units of an addition of vectors. Semantics are those of the primitives
 # of the same name. Operands have one dtype, the result has it too, unless said otherwise below.
 OPS: dict[str, float] = {
-    **dict.fromkeys(("add", "sub", "mul", "neg", "abs", "max", "min", "and", "or", "xor", "not", "square"), 1),
+    **dict.fromkeys(
+        ("add", "sub", "mul", "neg", "abs", "max", "min", "and", "or", "xor", "not", "square"), 1
+    ),
     **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"), 1),  # result: bool
     **dict.fromkeys(("select", "sign", "shl", "shr_arithmetic", "shr_logical"), 1),  # select(bool, a, b)
     **dict.fromkeys(("convert", "bitcast"), 1),  # to the dtype of the result
@@ -40,12 +42,26 @@ OPS: dict[str, float] = {
     "mulhi": 2,  # the upper half of the product of two unsigned integers
 }
 COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"))
-# Operations that combine the values of a reduction; their accumulators start from an identity given by `Init`.
+# Operations that combine the values of a reduction; their accumulators start from an identity given by
+# `Init`.
 COMBINERS = frozenset(("add", "mul", "max", "min", "and", "or", "xor"))
 
 # Dtypes that loops compute with; operations on others run by host calls.
 _NATIVE = frozenset(
-    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "fry64")
+    (
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+        "float32",
+        "float64",
+        "fry64",
+    )
 )
 
 
@@ -270,6 +286,8 @@ class Exprs:
     def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Expr:
         if dtype is None:
             dtype = BOOL if name in COMPARISONS else args[-1].dtype
+        if name == "convert" and isinstance(args[0], Const) and args[0].dtype.kind in "iub" and dtype.kind in "iu":
+            return self.const(args[0].value, dtype)
         if len(args) == 2 and isinstance(args[0], Const) and name in ("mul", "add", "and"):
             args = (args[1], args[0])
         if len(args) == 2 and isinstance(args[1], Const):
@@ -342,7 +360,9 @@ class For(Stmt):
 
     __slots__ = ("axis", "body", "hi", "lo", "ordered", "parallel")
 
-    def __init__(self, axis: Axis, lo: int, hi: int, body: list[Stmt], parallel: bool = False, ordered: bool = False):
+    def __init__(
+        self, axis: Axis, lo: int, hi: int, body: list[Stmt], parallel: bool = False, ordered: bool = False
+    ):
         super().__init__()
         self.axis, self.lo, self.hi, self.body = axis, lo, hi, body
         self.parallel, self.ordered = parallel, ordered
@@ -446,8 +466,8 @@ class Call(Stmt):
 class Gemm:
     """C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n].
 
-    `offsets` (of A and B) and `strides` (three each, of A, B and C) are in elements; offsets may depend on the axes
-    of sequential loops. A and B have a unit stride in one of their two last axes, C in its last.
+    `offsets` (of A and B) and `strides` (three each, of A, B and C) are in elements; offsets may depend on
+    the axes of sequential loops. A and B have a unit stride in one of their two last axes, C in its last.
     """
 
     __slots__ = ("batch", "k", "m", "n", "offsets", "strides")
@@ -468,9 +488,10 @@ class Gemm:
 class Loop(Stmt):
     """A sequential loop: scan (`trips` is known) or while (`condition` is a statement list that sets `flag`).
 
-    `slots` are pointers (buffers of kind "slot"), valid in the body and after the loop. They start at `starts`,
-    and after each iteration all of them move at once to where `moves` points (a slot in `moves` stands for
-    where it pointed during the iteration). `axis` counts the iterations (down from trips - 1 if `reverse`).
+    `slots` are pointers (buffers of kind "slot"), valid in the body and after the loop. They start at
+    `starts`, and after each iteration all of them move at once to where `moves` points (a slot in `moves`
+    stands for where it pointed during the iteration). `axis` counts the iterations (down from trips - 1 if
+    `reverse`).
     """
 
     __slots__ = ("axis", "body", "condition", "flag", "moves", "reverse", "slots", "starts", "trips")

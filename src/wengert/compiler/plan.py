@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wengert.compiler.loops import OPS, is_native
-from wengert.core.jaxpr import Eqn, Jaxpr, Var
+from wengert.core.jaxpr import Eqn, Jaxpr, Literal, Var
 
 # Costs of one element, in units of a vector addition: of a value in the caches, and of one in main memory.
 _STORE, _LOAD = 8.0, 1.5
 _FAR_STORE, _FAR_LOAD = 10.0, 4.0
 _FAR_BYTES = 2 << 20
+_SCALAR_COST = 8.0  # from which a scalar beside arrays is computed once and loaded
 _MAX_USES = 24  # of one value at different indices
 _MAX_DEPTH = 60  # of an expression
 
@@ -32,18 +33,20 @@ def scalar_cost(eqn: Eqn) -> float:
     """What the equation costs for each element of its result, without its operands."""
     prim = eqn.primitive
     if prim.scalar is not None:
-        return OPS[prim.scalar]
+        by_number = prim.scalar == "div" and isinstance(eqn.invars[1], Literal)
+        return OPS["mul" if by_number else prim.scalar]
     return 0.0 if prim.kind == "view" else prim.cost
 
 
 class _Uses:
     """At which indices a value is used: for each distinct one, the number of elements."""
 
-    __slots__ = ("by_index", "depth")
+    __slots__ = ("beside_arrays", "by_index", "depth")
 
     def __init__(self) -> None:
         self.by_index: dict[object, int] = {}
         self.depth = 0
+        self.beside_arrays = False
 
     @property
     def total(self) -> int:
@@ -78,7 +81,9 @@ def _flat_costs(jaxpr: Jaxpr) -> dict[Var, float]:
         if is_pulled(eqn):
             # a scalar beside arrays is computed once
             total += sum(
-                cost.get(a, _LOAD) for a in eqn.invars if isinstance(a, Var) and (a.aval.shape or not eqn.outvars[0].aval.shape)
+                cost.get(a, _LOAD)
+                for a in eqn.invars
+                if isinstance(a, Var) and (a.aval.shape or not eqn.outvars[0].aval.shape)
             )
         for v in eqn.outvars:
             cost[v] = total if is_pulled(eqn) else _LOAD
@@ -90,6 +95,8 @@ def _cheaper_stored(eqn: Eqn, out: Var, uses: _Uses, cost: float) -> bool:
         return True
     if eqn.primitive.kind == "view" or len(uses.by_index) == 0:
         return False
+    if uses.beside_arrays and cost >= _SCALAR_COST:
+        return True
     if len(uses.by_index) > _MAX_USES and cost > _LOAD:
         return True
     once, total = out.aval.size, uses.total
@@ -126,3 +133,5 @@ def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], lo
                 mine.by_index[(key, number)] = most
             else:
                 mine.by_index[()] = 1
+                # every loop that uses it would have code for it
+                mine.beside_arrays = mine.beside_arrays or bool(out.aval.shape)
