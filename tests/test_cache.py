@@ -20,7 +20,9 @@ print(wengert.jit(lambda x: jnp.tanh(x) + 1)(jnp.arange(5.0)).tolist())
 
 def run_program(folder: pathlib.Path) -> str:
     env = {**os.environ, "WENGERT_COMPILATION_CACHE_DIR": str(folder)}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

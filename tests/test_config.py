@@ -12,8 +12,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from wengert.config import Config, config, current, debug_nans, disable_jit, enable_x64
-from wengert.config import numpy_rank_promotion as rank_promotion
+from wengert.config import (
+    Config,
+    config,
+    current,
+    debug_nans,
+    disable_jit,
+    enable_x64,
+    numpy_rank_promotion as rank_promotion,
+)
 
 
 @pytest.fixture(autouse=True)

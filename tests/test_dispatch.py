@@ -113,7 +113,7 @@ def test_methods_can_be_jitted() -> None:
         scale = 3.0
 
         @wengert.jit
-        def square(x: Any) -> Any:  # noqa: N805
+        def square(x: Any) -> Any:
             return x * x
 
     assert Model.square(jnp.arange(3.0)).tolist() == [0.0, 1.0, 4.0]

@@ -13,8 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from wengert.config import enable_x64, numpy_dtype_promotion
 from wengert.core import dtypes

@@ -145,7 +145,9 @@ def test_attention() -> None:
         nn.dot_product_attention(q, k[..., :3], v)
 
 
-@pytest.mark.parametrize("name", ["glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal"])
+@pytest.mark.parametrize(
+    "name", ["glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal"]
+)
 def test_initializer_variance(name: str) -> None:
     weights = getattr(nn.initializers, name)()(wengert.random.key(0), (300, 200))
     expected = {"glorot": 2 / 500, "he": 2 / 300, "lecun": 1 / 300}[name.split("_")[0]]

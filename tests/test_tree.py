@@ -9,8 +9,7 @@ from collections import OrderedDict, defaultdict, deque, namedtuple
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from wengert import tree, tree_util
 from wengert.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, Partial, SequenceKey

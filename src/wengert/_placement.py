@@ -18,7 +18,6 @@ from wengert.version import __version__
 platform = lazy_module("platform")
 
 
-
 def _check_backend(backend: str | None) -> None:
     if backend not in (None, "cpu"):
         raise RuntimeError(

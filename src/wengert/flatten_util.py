@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert import numpy as jnp
-from wengert import tree
+from wengert import numpy as jnp, tree
 from wengert.core import dtypes
 from wengert.core.array import ArrayBase
 

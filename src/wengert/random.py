@@ -1,7 +1,8 @@
 """Random numbers from explicit keys: `wengert.random`, as `jax.random`.
 
-A key is made of a seed (`key`, or `PRNGKey` for one of the older form, a uint32 array of shape (2,)), split into new
-keys, and used once. Equal keys give equal numbers, bit for bit those of JAX where it documents them.
+A key is made of a seed (`key`, or `PRNGKey` for one of the older form, a uint32 array of shape (2,)), split
+into new keys, and used once. Equal keys give equal numbers, bit for bit those of JAX where it documents
+them.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Any:
     return rng.random_seed(_seed(seed, "random.key"))
 
 
-def PRNGKey(seed: Any, *, impl: Any = None) -> Any:  # noqa: N802
+def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
     """A key of the older form, from an integer seed: a uint32 array of shape (2,)."""
     _check_impl(impl)
     return rng.seed_words(_seed(seed, "random.PRNGKey"))
@@ -93,7 +94,9 @@ def PRNGKey(seed: Any, *, impl: Any = None) -> Any:  # noqa: N802
 def _words(key: Any, function: str, scalar: bool = True) -> tuple[Any, bool]:
     """The words of a key, and whether it is of the typed form."""
     if not isinstance(key, ArrayBase | np.ndarray):
-        raise TypeError(f"unexpected PRNG key type {type(key)}: {function} takes a key made by random.key or PRNGKey")
+        raise TypeError(
+            f"unexpected PRNG key type {type(key)}: {function} takes a key made by random.key or PRNGKey"
+        )
     typed = rng.is_key(key)
     words = rng.random_unwrap(key) if typed else _util.as_array(key, function)
     if words.dtype != np.uint32 or words.ndim < 1 or words.shape[-1] != 2:
@@ -163,7 +166,9 @@ def fold_in(key: Any, data: Any) -> Any:
         data = np.uint32(data % 2**32)
     data = lax.convert_element_type(_util.as_array(data, "fold_in"), np.uint32)
     if data.ndim:
-        raise TypeError("fold_in accepts a scalar, but was given an array of shape {data.shape}. Use vmap for batching.")
+        raise TypeError(
+            "fold_in accepts a scalar, but was given an array of shape {data.shape}. Use vmap for batching."
+        )
     new = rng.fold_in_words(words, data)
     return rng.random_wrap(new) if typed else new
 
@@ -205,14 +210,18 @@ def _param(x: Any, dtype: np.dtype[Any], shape: tuple[int, ...], function: str) 
     except ValueError:
         fits = False
     if not fits:
-        raise ValueError(f"{function} got parameters of shape {x.shape}, which does not broadcast to shape {shape}")
+        raise ValueError(
+            f"{function} got parameters of shape {x.shape}, which does not broadcast to shape {shape}"
+        )
     return lax.broadcast_in_dim(x, shape, range(len(shape) - x.ndim, len(shape)))
 
 
 def _result_shape(shape: Any, function: str, *params: Any) -> tuple[int, ...]:
     """The shape asked for, or the common one of the parameters."""
     if shape is None:
-        return np.broadcast_shapes(*(np.shape(p) if not isinstance(p, ArrayBase) else p.shape for p in params))
+        return np.broadcast_shapes(
+            *(np.shape(p) if not isinstance(p, ArrayBase) else p.shape for p in params)
+        )
     return _shape(shape, function)
 
 
@@ -296,7 +305,10 @@ def truncated_normal(
 ) -> Any:
     """Numbers of the standard normal distribution in (lower, upper)."""
     words, _ = _words(key, "truncated_normal")
-    dtype, shape = _float_dtype(dtype, "truncated_normal"), _result_shape(shape, "truncated_normal", lower, upper)
+    dtype, shape = (
+        _float_dtype(dtype, "truncated_normal"),
+        _result_shape(shape, "truncated_normal", lower, upper),
+    )
     low, high = (_param(p, dtype, shape, "truncated_normal") for p in (lower, upper))
     root = dtype.type(math.sqrt(2))
     u = _uniform(words, shape, dtype, lax.erf(lax.div(low, root)), lax.erf(lax.div(high, root)))
@@ -366,7 +378,9 @@ def bernoulli(
     if mode == "low":
         return lax.lt(_uniform(words, shape, dtype, None, None), p)
     pair = rng.split_words(words, (2,))
-    fine, coarse = (_uniform(lax.index_in_dim(pair, i, 0, keepdims=False), shape, dtype, None, None) for i in (0, 1))
+    fine, coarse = (
+        _uniform(lax.index_in_dim(pair, i, 0, keepdims=False), shape, dtype, None, None) for i in (0, 1)
+    )
     step = dtype.type(2.0 ** -dtypes.finfo(dtype).nmant)
     return lax.lt(coarse, lax.sub(p, lax.mul(fine, step)))
 
@@ -433,9 +447,7 @@ def lognormal(
     return lax.exp(lax.mul(normal(key, shape, dtype), scale))
 
 
-def rayleigh(
-    key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None
-) -> Any:
+def rayleigh(key: Any, scale: Any, shape: Any = None, dtype: Any = None, *, out_sharding: Any = None) -> Any:
     """Numbers of the Rayleigh distribution with the given scale."""
     words, _ = _words(key, "rayleigh")
     dtype, shape = _float_dtype(dtype, "rayleigh"), _result_shape(shape, "rayleigh", scale)
@@ -453,7 +465,8 @@ def weibull_min(key: Any, scale: Any, concentration: Any, shape: Any = (), dtype
     return lax.mul(drawn, _param(scale, dtype, shape, "weibull_min"))
 
 
-# -------------------------------------------------------------------------------------- choosing and shuffling
+# -------------------------------------------------------------------------------------- choosing and
+# shuffling
 
 
 def _shuffle(words: Any, x: Any, axis: int) -> Any:
@@ -525,7 +538,9 @@ def choice(
     if n <= 0 and draws:
         raise ValueError("a must be greater than 0 unless no samples are taken")
     if not replace and draws > n:
-        raise ValueError(f"Cannot take a larger sample (size {draws}) than population (size {n}) when 'replace=False'")
+        raise ValueError(
+            f"Cannot take a larger sample (size {draws}) than population (size {n}) when 'replace=False'"
+        )
     default = dtypes.default_int_dtype()
     if p is None and replace:
         index = randint(key, shape, 0, n, default)
@@ -535,7 +550,9 @@ def choice(
         p = _util.as_array(p, "choice")
         p = _util.convert(p, _util.inexact_dtype(p.dtype))
         if p.shape != (n,):
-            raise ValueError(f"p must be None or a 1D vector with the same size as a.shape[axis]. p has shape {p.shape} and a.shape[axis] is {n}.")
+            raise ValueError(
+                f"p must be None or a 1D vector with the same size as a.shape[axis]. p has shape {p.shape} and a.shape[axis] is {n}."
+            )
         index = _weighted(words, p, shape, draws, replace)
     return index if array is None else _take(array, index, axis % array.ndim)
 
@@ -549,7 +566,9 @@ def _weighted(words: Any, p: Any, shape: tuple[int, ...], draws: int, replace: b
     total = lax.cumsum(p, 0)
     last = lax.index_in_dim(total, -1, 0, keepdims=False)
     r = lax.mul(last, lax.sub(p.dtype.type(1), _uniform(words, (draws,), p.dtype, None, None)))
-    below = lax.lt(lax.broadcast_in_dim(total, (draws, p.size), (1,)), lax.broadcast_in_dim(r, (draws, p.size), (0,)))
+    below = lax.lt(
+        lax.broadcast_in_dim(total, (draws, p.size), (1,)), lax.broadcast_in_dim(r, (draws, p.size), (0,))
+    )
     index = lax.reduce_sum(lax.convert_element_type(below, default), (1,))
     return lax.reshape(index, shape)
 

@@ -57,8 +57,9 @@ class Dependencies:
 class Frame:
     """The state of code generation in one function: where things are, and which values are known.
 
-    With a vector axis, expressions that depend on it have `lanes` lanes, which stand for consecutive values of the
-    axis; others stay scalars until they meet a vector. A mask says in which lanes memory may be touched.
+    With a vector axis, expressions that depend on it have `lanes` lanes, which stand for consecutive values
+    of the axis; others stay scalars until they meet a vector. A mask says in which lanes memory may be
+    touched.
     """
 
     def __init__(
@@ -136,7 +137,9 @@ class Frame:
         kind = memory_type(buffer)
         if len(rest) != len(offset.terms):
             assert self.innermost is not None
-            pointer = self.b.gep(kind, pointer, self.linear([(self.innermost, offset.coefficient(self.innermost))]))
+            pointer = self.b.gep(
+                kind, pointer, self.linear([(self.innermost, offset.coefficient(self.innermost))])
+            )
         return self.b.gep(kind, pointer, offset.const) if offset.const else pointer
 
     def addresses(self, buffer: Buffer, offset: Affine, step: int) -> Value:
@@ -169,7 +172,11 @@ class Frame:
         if step == 1:
             pointer = self.address(buffer, offset)
             align = kind.bits // 8
-            value = b.load(wide, pointer, align=align) if mask is None else b.masked_load(wide, pointer, mask, align=align)
+            value = (
+                b.load(wide, pointer, align=align)
+                if mask is None
+                else b.masked_load(wide, pointer, mask, align=align)
+            )
         elif step == -1:
             pointer = self.address(buffer, offset - (self.lanes - 1))
             align = kind.bits // 8
@@ -316,7 +323,7 @@ class Frame:
     def _small_index(self, affine: Affine) -> Value:
         """The value of an affine form in 32 bits if it fits: vectors of these are shorter."""
         least, last = affine.bounds({})
-        fits = -(2**31) <= least and last < 2**31
+        fits = least >= -(2**31) and last < 2**31
         first = self.linear(affine.terms, affine.const)
         value = self.b.trunc(first, "i32") if fits else first
         step = self.step_of(affine)

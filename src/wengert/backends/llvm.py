@@ -174,7 +174,9 @@ class _Emitter:
             # lanes beyond the end leave the total as it is
             mask, total, value = frame.same_lanes([mask, total, value])
             value = frame.b.select(mask, value, self.identity(frame, stmt.name, value.type.lanes))
-        frame.names[stmt.name] = scalars.apply(frame.b, combine, [total, value], identity.dtype, identity.dtype)
+        frame.names[stmt.name] = scalars.apply(
+            frame.b, combine, [total, value], identity.dtype, identity.dtype
+        )
         frame.forget([stmt.name])
 
     # ---- loops over elements
@@ -214,12 +216,16 @@ class _Emitter:
                 offsets.append((s.buffer, s.buffer.linear([i for i in s.index if isinstance(i, Affine)])))
             for buffer, offset in offsets:
                 fixed = tuple(tc for tc in offset.terms if tc[0] not in inner)
-                if fixed and len(inner) == 1 and all(
-                    isinstance(t, Axis) or not varies(t.expr) for t, _ in fixed
+                if (
+                    fixed
+                    and len(inner) == 1
+                    and all(isinstance(t, Axis) or not varies(t.expr) for t, _ in fixed)
                 ):
                     frame.row(buffer, fixed)
 
-    def _enter(self, frame: Frame, axis: Axis, index: Value, lanes: int) -> tuple[Axis | None, Axis | None, int]:
+    def _enter(
+        self, frame: Frame, axis: Axis, index: Value, lanes: int
+    ) -> tuple[Axis | None, Axis | None, int]:
         saved = (frame.innermost, frame.vector, frame.lanes)
         frame.axes[axis] = index
         frame.innermost = axis
@@ -262,8 +268,10 @@ class _Emitter:
         b = frame.b
         before = {n: frame.names[n] for n in carried}
         starts = [self.identity(frame, n, lanes) for n in carried]
-        rest = b.srem(b.sub(hi, lo), b.const(I64, lanes)) if hi.const is None or lo.const is None else b.const(
-            I64, (int(hi.const) - int(lo.const)) % lanes
+        rest = (
+            b.srem(b.sub(hi, lo), b.const(I64, lanes))
+            if hi.const is None or lo.const is None
+            else b.const(I64, (int(hi.const) - int(lo.const)) % lanes)
         )
         main = b.sub(hi, rest)
         with b.loop(lo, main, lanes, starts) as loop:
@@ -505,7 +513,11 @@ class _Emitter:
             b.call(routine, VOID, args)
             return
         with b.loop(0, g.batch, 1) as loop:
-            for position, pointer, stride in ((6, bb, g.strides[1][0]), (8, a, g.strides[0][0]), (11, c, g.strides[2][0])):
+            for position, pointer, stride in (
+                (6, bb, g.strides[1][0]),
+                (8, a, g.strides[0][0]),
+                (11, c, g.strides[2][0]),
+            ):
                 args[position] = b.gep(kind, pointer, b.mul(loop.index, b.const(I64, stride)))
             b.call(routine, VOID, args)
             loop.next()

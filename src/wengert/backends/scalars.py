@@ -1,7 +1,7 @@
 """The scalar operations of the loop IR as LLVM instructions, on any number of lanes.
 
-The semantics are XLA's where C and LLVM leave them open: division by zero, shifts past the width, float to integer
-out of range, NaN in max and min.
+The semantics are XLA's where C and LLVM leave them open: division by zero, shifts past the width, float to
+integer out of range, NaN in max and min.
 """
 
 from __future__ import annotations

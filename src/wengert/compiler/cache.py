@@ -1,9 +1,10 @@
 """Compiled code on disk, so that a second run of a program need not compile it again.
 
-The cache is a folder that only its owner can write: `wengert` in the user's cache folder, unless the setting
-`compilation_cache_dir` says otherwise. An entry is a file named after what it was compiled from; it holds a checksum
-and the code. Entries are written atomically, and the oldest are removed when the folder grows too large. Whatever is wrong with an entry or with the
-folder, the answer is that there is none: the code is compiled again.
+The cache is a folder that only its owner can write: `wengert` in the user's cache folder, unless the
+setting `compilation_cache_dir` says otherwise. An entry is a file named after what it was compiled from; it
+holds a checksum and the code. Entries are written atomically, and the oldest are removed when the folder
+grows too large. Whatever is wrong with an entry or with the folder, the answer is that there is none: the
+code is compiled again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Lowering of scan, while and cond: their bodies become blocks, their carries pointers that move.
 
-The values that an iteration computes are written to spare memory, and then all pointers move at once, so that no
-carry is ever copied. A carry that is also an output of the scan is only a pointer into that output. Scalars stay
-where they are, in memory that a backend keeps in registers, and are assigned at the end of an iteration.
+The values that an iteration computes are written to spare memory, and then all pointers move at once, so
+that no carry is ever copied. A carry that is also an output of the scan is only a pointer into that output.
+Scalars stay where they are, in memory that a backend keeps in registers, and are assigned at the end of an
+iteration.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ class _Carries:
                 owned.add(last)
             self.moves.append(View(self.places[last]))
         self.starts = [
-            self._own(k) if k in owned else self.inits[k] for k in range(len(self.places)) if k not in self.scalars
+            self._own(k) if k in owned else self.inits[k]
+            for k in range(len(self.places))
+            if k not in self.scalars
         ]
         self.slots += fresh.values()
         self.starts += [View(self.block.shared.temp(s.shape, s.dtype)) for s in fresh.values()]
@@ -134,7 +137,9 @@ def lower_scan(
     body = block.child(inner, env, axis)
     body.lower([*targets, *stacked])
     stmts = carries.assign(body)
-    block.stmts.append(Loop(axis, length, stmts, carries.slots, carries.starts, carries.moves, reverse=reverse))
+    block.stmts.append(
+        Loop(axis, length, stmts, carries.slots, carries.starts, carries.moves, reverse=reverse)
+    )
     return [*carries.views(), *outs[num_carry:]]
 
 
@@ -163,9 +168,7 @@ def lower_while(
     turn = block.child(body, env, axis)
     turn.lower(targets)
     stmts = carries.assign(turn)
-    block.stmts.append(
-        Loop(axis, None, stmts, carries.slots, carries.starts, carries.moves, condition, flag)
-    )
+    block.stmts.append(Loop(axis, None, stmts, carries.slots, carries.starts, carries.moves, condition, flag))
     return carries.views()
 
 

@@ -1,8 +1,9 @@
 """Runs loop programs in NumPy, one scalar at a time: slow, and as literal as can be.
 
-It is the witness of what the loop IR means, written without a look at how backends emit it. It checks what they
-rely on: every access is within bounds, every element that is read was written before, by the buffer that it is
-read from, and the iterations of parallel loops don't depend on their order (it runs them backwards).
+It is the witness of what the loop IR means, written without a look at how backends emit it. It checks what
+they rely on: every access is within bounds, every element that is read was written before, by the buffer
+that it is read from, and the iterations of parallel loops don't depend on their order (it runs them
+backwards).
 """
 
 from __future__ import annotations
@@ -112,13 +113,17 @@ def _memories(program: Program, args: Sequence[Array], arena: bool) -> dict[Buff
     memories: dict[Buffer, _Memory] = {b: _alone(b) for b in program.results}
     for buffer, value in zip(program.args, args, strict=True):
         if value.shape != buffer.shape or value.dtype != buffer.dtype:
-            raise CompileError(f"{buffer} is {buffer.dtype}{list(buffer.shape)}, got {value.dtype}{list(value.shape)}")
+            raise CompileError(
+                f"{buffer} is {buffer.dtype}{list(buffer.shape)}, got {value.dtype}{list(value.shape)}"
+            )
         memory = memories[buffer] = _alone(buffer)
         memory.data[:] = value.reshape(-1)
         memory.wrote(0, buffer.size)
     block, marks = np.full(program.arena, 0xA5, np.uint8), bytearray(program.arena)
     for n, buffer in enumerate(program.temps):
-        memories[buffer] = _Memory(buffer, 1 + n % 255, block, marks, buffer.offset) if arena else _alone(buffer)
+        memories[buffer] = (
+            _Memory(buffer, 1 + n % 255, block, marks, buffer.offset) if arena else _alone(buffer)
+        )
     return memories
 
 
@@ -277,7 +282,9 @@ class _Machine:
             sizes, strides = (buffer.size,), (1,)
         for i, size in zip(index, sizes, strict=True):
             if not 0 <= i < size:
-                raise CompileError(f"{memory.name} is accessed at {list(index)}, as {buffer}{list(buffer.shape)}")
+                raise CompileError(
+                    f"{memory.name} is accessed at {list(index)}, as {buffer}{list(buffer.shape)}"
+                )
         return memory, start + sum(i * s for i, s in zip(index, strides, strict=True))
 
     def coordinate(self, index: Affine | Expr) -> int:

@@ -126,7 +126,9 @@ class Shared:
 class Block:
     """Lowers one jaxpr to a list of statements. Rules of primitives get it as `ctx`."""
 
-    def __init__(self, shared: Shared, jaxpr: Jaxpr, env: dict[Var, View], outer: frozenset[Term] = frozenset()):
+    def __init__(
+        self, shared: Shared, jaxpr: Jaxpr, env: dict[Var, View], outer: frozenset[Term] = frozenset()
+    ):
         self.shared = shared
         self.exprs = shared.exprs
         self.jaxpr = jaxpr
@@ -277,8 +279,8 @@ class Block:
     ) -> None:
         """Append a copy of the operand, and loops that store each update at its place, in order.
 
-        `place` gives the coordinates for an index of the updates, and whether the update counts. With `combine`
-        the update is combined with what is there.
+        `place` gives the coordinates for an index of the updates, and whether the update counts. With
+        `combine` the update is combined with what is there.
         """
         self.assign(out, operand.view())
         axes, index = self.domain(updates.aval.shape)
@@ -448,15 +450,25 @@ class Block:
                 return parts
             for axis, c in coordinate.terms:
                 # c * axis crosses multiples of k: cut the axis where it does
-                if isinstance(axis, Axis) and c > 0 and k % c == 0 and axis.size % (k // c) == 0 and axis.size > k // c > 1:
+                if (
+                    isinstance(axis, Axis)
+                    and c > 0
+                    and k % c == 0
+                    and axis.size % (k // c) == 0
+                    and axis.size > k // c > 1
+                ):
                     raise SplitAxis(axis, k // c)
         expr, lo, hi = self.parts(coordinate)
         # operands are made positive: rem and div of the loop IR truncate
         shift = -(lo // k) if lo < 0 else 0
         positive = expr if not shift else self.op("add", expr, self.const(shift * k, I64))
         divisor = self.const(k, I64)
-        quotient = Dynamic(self, self.op("div", positive, divisor), lo // k + shift, (hi - 1) // k + shift + 1)
-        return quotient - shift, Dynamic(self, self.op("rem", positive, divisor), 0, min(k, hi) if lo >= 0 else k)
+        quotient = Dynamic(
+            self, self.op("div", positive, divisor), lo // k + shift, (hi - 1) // k + shift + 1
+        )
+        return quotient - shift, Dynamic(
+            self, self.op("rem", positive, divisor), 0, min(k, hi) if lo >= 0 else k
+        )
 
     def piecewise(self, cases: Sequence[Case]) -> Expr:
         """The value of the first case whose conditions all hold; the last case has none."""
@@ -465,7 +477,9 @@ class Block:
             open_: list[tuple[Affine, int, int]] = []
             computed: list[Range] = []
             for coordinate, lo, hi in conditions:
-                _, least, end = self.parts(coordinate) if isinstance(coordinate, Dynamic) else (None, *_ends(coordinate))
+                _, least, end = (
+                    self.parts(coordinate) if isinstance(coordinate, Dynamic) else (None, *_ends(coordinate))
+                )
                 if hi <= lo or end <= lo or least >= hi:
                     break
                 if least >= lo and end <= hi:
@@ -475,7 +489,8 @@ class Block:
                 else:
                     computed.append((coordinate, lo, hi))
             else:
-                # under the conditions on affine coordinates, which guard what the value loads, the computed ones
+                # under the conditions on affine coordinates, which guard what the value loads, the computed
+                # ones
                 value = self._select(computed, thunk(), cases[number + 1 :]) if computed else thunk()
                 built.append((tuple(open_), value))
                 if not open_:

@@ -301,5 +301,3 @@ def _lifetimes(program: Program) -> dict[Buffer, tuple[int, int]]:
             first, last = min(first, a), max(last, b)
         lifetimes[buffer] = (first, last)
     return lifetimes
-
-

@@ -1,8 +1,8 @@
 """Makes loops of nests and merges loops over the same axis.
 
-Two loops over one axis become one if each iteration only meets what the same iteration of the other one writes.
-The inner loops are then merged in the same way, so that a row's reductions and their consumers, such as a softmax,
-end up in one loop over the rows.
+Two loops over one axis become one if each iteration only meets what the same iteration of the other one
+writes. The inner loops are then merged in the same way, so that a row's reductions and their consumers,
+such as a softmax, end up in one loop over the rows.
 """
 
 from __future__ import annotations
@@ -230,8 +230,15 @@ def _home(stmt: For, mine: Footprint, out: list[Stmt], prints: list[Footprint]) 
     for k in range(len(out) - 1, max(-1, len(out) - 1 - _LOOK_BACK), -1):
         host = out[k]
         pairs = prints[k].conflicts(mine)
-        if isinstance(host, For) and host.axis is stmt.axis and not host.ordered and (host.lo, host.hi) == (stmt.lo, stmt.hi):
-            if all(_same_iteration(a, b, stmt.axis) or _disjoint(a, b) for a, b in pairs) and _worthwhile(host, stmt):
+        if (
+            isinstance(host, For)
+            and host.axis is stmt.axis
+            and not host.ordered
+            and (host.lo, host.hi) == (stmt.lo, stmt.hi)
+        ):
+            if all(_same_iteration(a, b, stmt.axis) or _disjoint(a, b) for a, b in pairs) and _worthwhile(
+                host, stmt
+            ):
                 return k
         if not all(_disjoint(a, b) for a, b in pairs):
             return None
@@ -249,7 +256,12 @@ def _worthwhile(a: For, b: For) -> bool:
 
 def parallelise(stmt: Stmt) -> Stmt:
     """Mark an outermost loop whose iterations are independent and that has enough work."""
-    if isinstance(stmt, For) and not stmt.ordered and not _carries_accumulator(stmt) and work([stmt]) >= PARALLEL_COST:
+    if (
+        isinstance(stmt, For)
+        and not stmt.ordered
+        and not _carries_accumulator(stmt)
+        and work([stmt]) >= PARALLEL_COST
+    ):
         stmt.parallel = stmt.hi - stmt.lo > 1
     return stmt
 

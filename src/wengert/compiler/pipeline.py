@@ -15,8 +15,8 @@ from wengert.core.jaxpr import Jaxpr, Literal, Var, check_jaxpr
 class Compilation:
     """What the passes made of a jaxpr.
 
-    `outputs` says where each result of the jaxpr is: result number n of the program, or, if negative, -1 - n for
-    argument number n, which is passed through.
+    `outputs` says where each result of the jaxpr is: result number n of the program, or, if negative, -1 -
+    n for argument number n, which is passed through.
     """
 
     __slots__ = ("jaxpr", "outputs", "program")

@@ -93,7 +93,11 @@ class _Printer:
         if axis not in self.axes:
             base = axis.name or "i"
             taken = set(self.axes.values())
-            name = base if base not in taken else next(f"{base}{n}" for n in range(1, 10**6) if f"{base}{n}" not in taken)
+            name = (
+                base
+                if base not in taken
+                else next(f"{base}{n}" for n in range(1, 10**6) if f"{base}{n}" not in taken)
+            )
             self.axes[axis] = name
         return self.axes[axis]
 
@@ -128,9 +132,18 @@ class _Printer:
             self.put(depth, f"{self.name(stmt.name)} <- {value}")
         elif isinstance(stmt, Nest):
             value = self.value(stmt, depth)
-            axes = ", ".join(f"{self.axis(a)} in {lo}:{hi}" for a, (lo, hi) in stmt.box.items() if isinstance(a, Axis))
-            combine = f"{stmt.combine} over {', '.join(self.axis(a) for a in stmt.reduce_axes)} of " if stmt.combine else ""
-            self.put(depth, f"nest [{axes}] {self.buffer(stmt.view.buffer)}[{self.index(stmt.index)}] = {combine}{value}")
+            axes = ", ".join(
+                f"{self.axis(a)} in {lo}:{hi}" for a, (lo, hi) in stmt.box.items() if isinstance(a, Axis)
+            )
+            combine = (
+                f"{stmt.combine} over {', '.join(self.axis(a) for a in stmt.reduce_axes)} of "
+                if stmt.combine
+                else ""
+            )
+            self.put(
+                depth,
+                f"nest [{axes}] {self.buffer(stmt.view.buffer)}[{self.index(stmt.index)}] = {combine}{value}",
+            )
         elif isinstance(stmt, If):
             self.put(depth, f"if {self.value(stmt, depth)}")
             self.block(stmt.body, depth + 1)
@@ -148,7 +161,11 @@ class _Printer:
         slots = ", ".join(
             f"{self.buffer(s)} = {self.view(v)}" for s, v in zip(stmt.slots, stmt.starts, strict=True)
         )
-        trips = "while" if stmt.trips is None else f"{'reverse ' if stmt.reverse else ''}loop {self.axis(stmt.axis)} in 0:{stmt.trips}"
+        trips = (
+            "while"
+            if stmt.trips is None
+            else f"{'reverse ' if stmt.reverse else ''}loop {self.axis(stmt.axis)} in 0:{stmt.trips}"
+        )
         self.put(depth, f"{trips} with {slots}" if slots else trips)
         if stmt.flag is not None:
             self.put(depth, "condition")
@@ -211,7 +228,11 @@ class _Printer:
         return "+".join(parts).replace("+-", "-")
 
     def view(self, view: View) -> str:
-        return f"{self.buffer(view.buffer)}[{self.index(view.prefix)}]" if view.prefix else self.buffer(view.buffer)
+        return (
+            f"{self.buffer(view.buffer)}[{self.index(view.prefix)}]"
+            if view.prefix
+            else self.buffer(view.buffer)
+        )
 
     def expr(self, expr: Expr) -> str:
         if expr in self.shared:

@@ -1,6 +1,6 @@
-"""Jaxpr to simpler jaxpr: calls inlined, equal equations merged, unused ones removed, loop-invariant work moved out.
+"""Jaxpr to simpler jaxpr.
 
-Constants are never folded: they are arguments of the compiled program.
+Calls are inlined, equal equations merged, unused ones removed, and loop-invariant work moves out. Constants are never folded: they are arguments of the compiled program.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def _key(eqn: Eqn) -> Any:
     """What equal equations have in common; None if the equation can't be merged."""
     if eqn.primitive.kind == "control" or eqn_effects(eqn):
         return None
-    atoms = tuple(
-        (repr(a.val), a.aval) if isinstance(a, Literal) else a for a in eqn.invars
-    )
+    atoms = tuple((repr(a.val), a.aval) if isinstance(a, Literal) else a for a in eqn.invars)
     try:
         key = (eqn.primitive, atoms, tuple(sorted(eqn.params.items())))
         hash(key)

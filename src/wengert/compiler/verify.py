@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wengert.config import current
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     Acc,
@@ -31,6 +30,7 @@ from wengert.compiler.loops import (
     View,
 )
 from wengert.compiler.rewrite import children
+from wengert.config import current
 from wengert.errors import CompileError
 
 
@@ -48,7 +48,9 @@ def verify(program: Program, placed: bool = True) -> None:
     _Checker(known).body(program.body, {}, set())
     for buffer in program.temps if placed else ():
         if buffer.offset < 0 or buffer.offset + buffer.nbytes > program.arena:
-            raise CompileError(f"{buffer} of {buffer.nbytes} bytes at {buffer.offset} is outside of the arena")
+            raise CompileError(
+                f"{buffer} of {buffer.nbytes} bytes at {buffer.offset} is outside of the arena"
+            )
 
 
 class _Checker:
@@ -126,7 +128,9 @@ class _Checker:
         for affine, size in zip(index, sizes, strict=True):
             lo, hi = affine.bounds(box)
             if lo < 0 or hi >= size:
-                raise CompileError(f"{buffer}{list(buffer.shape)} is accessed at {affine}, which is in [{lo}, {hi}]")
+                raise CompileError(
+                    f"{buffer}{list(buffer.shape)} is accessed at {affine}, which is in [{lo}, {hi}]"
+                )
 
     def terms(self, terms: Sequence[Term], box: dict[Term, tuple[int, int]], names: set[str]) -> None:
         for term in terms:
@@ -135,7 +139,9 @@ class _Checker:
             if isinstance(term, Symbol):
                 self.expr(term.expr, box, names)
 
-    def expr(self, expr: Expr, box: dict[Term, tuple[int, int]], names: set[str], guarded: bool = False) -> None:
+    def expr(
+        self, expr: Expr, box: dict[Term, tuple[int, int]], names: set[str], guarded: bool = False
+    ) -> None:
         stack = [(expr, guarded)]
         seen: set[tuple[Expr, bool]] = set()
         while stack:

@@ -60,7 +60,9 @@ class Array(ArrayBase):
         array = self._ndarray
         if array is None:
             if self._owner is None:
-                raise RuntimeError("Array has been deleted: its memory was donated to a call, or delete() was called")
+                raise RuntimeError(
+                    "Array has been deleted: its memory was donated to a call, or delete() was called"
+                )
             array = self._ndarray = self._owner.view(self.aval.shape, self.aval.dtype)
         elif array.flags.writeable:
             array.setflags(write=False)

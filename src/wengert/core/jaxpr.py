@@ -225,7 +225,9 @@ def check_jaxpr(jaxpr: Jaxpr | ClosedJaxpr) -> None:
             raise JaxprTypeError(f"{where} gives {len(avals)} results, the equation binds {len(eqn.outvars)}")
         for v, aval in zip(eqn.outvars, avals, strict=True):
             if not same_type(v.aval, aval):
-                raise JaxprTypeError(f"{where} gives {aval.str_short()}, the equation says {v.aval.str_short()}")
+                raise JaxprTypeError(
+                    f"{where} gives {aval.str_short()}, the equation says {v.aval.str_short()}"
+                )
             define(v, where)
     for atom in jaxpr.outvars:
         use(atom, "the results")

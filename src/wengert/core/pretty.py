@@ -97,7 +97,9 @@ def format_jaxpr(jaxpr: Jaxpr) -> str:
     eqns = [_format_eqn(e, names, 4) for e in jaxpr.eqns]
     outs = ", ".join(names[a] for a in jaxpr.outvars)
     tail = f"in ({outs},) }}" if len(jaxpr.outvars) == 1 else f"in ({outs}) }}"
-    line = " ".join([head, "; ".join(eqns), tail]) if eqns else f"{head}  {tail}".replace("let  in", "let  in")
+    line = (
+        " ".join([head, "; ".join(eqns), tail]) if eqns else f"{head}  {tail}".replace("let  in", "let  in")
+    )
     if "\n" not in line and len(line) <= _WIDTH and len(eqns) <= 1:
         return line
     return "\n".join([head, *(_indent(e, 4) for e in eqns), "  " + tail])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from wengert import lax
-from wengert import numpy as jnp
+from wengert import lax, numpy as jnp
 from wengert.nn.functions import softmax
 from wengert.numpy._util import ArrayLike
 
@@ -49,7 +48,11 @@ def dot_product_attention(
             f"{query.shape}, {key.shape}, {value.shape}"
         )
     q, k, v = (x if batched else x[None] for x in (query, key, value))
-    if key.shape != value.shape[:-1] + key.shape[-1:] or q.shape[-1] != k.shape[-1] or q.shape[2] % k.shape[2]:
+    if (
+        key.shape != value.shape[:-1] + key.shape[-1:]
+        or q.shape[-1] != k.shape[-1]
+        or q.shape[2] % k.shape[2]
+    ):
         raise ValueError(
             f"dot_product_attention: query {query.shape}, key {key.shape} and value {value.shape} do not fit: the "
             "sizes of query and key are equal, and the heads of the query are a multiple of those of the keys"
@@ -60,12 +63,17 @@ def dot_product_attention(
     logits = jnp.einsum("btnh,bsnh->bnts", q, k) * scale
     if bias is not None:
         logits = logits + bias
-    allowed = _allowed(logits.shape, mask, is_causal, query_seq_lengths, key_value_seq_lengths, local_window_size)
+    allowed = _allowed(
+        logits.shape, mask, is_causal, query_seq_lengths, key_value_seq_lengths, local_window_size
+    )
     if allowed is not None:
         logits = jnp.where(allowed, logits, -0.7 * float(jnp.finfo(logits.dtype).max))
     out = jnp.einsum("bnts,bsnh->btnh", softmax(logits, axis=-1), v)
     if query_seq_lengths is not None:
-        inside = lax.broadcasted_iota(jnp.int32, out.shape, 1) < jnp.asarray(query_seq_lengths)[:, None, None, None]
+        inside = (
+            lax.broadcasted_iota(jnp.int32, out.shape, 1)
+            < jnp.asarray(query_seq_lengths)[:, None, None, None]
+        )
         out = jnp.where(inside, out, 0)
     out = out if batched else out[0]
     if not return_residual:

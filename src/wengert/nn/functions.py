@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert import lax
-from wengert import numpy as jnp
+from wengert import lax, numpy as jnp
 from wengert.core import dtypes
 from wengert.numpy._util import ArrayLike, Axis
 from wengert.transforms.custom_rules import custom_jvp
@@ -165,7 +164,10 @@ def glu(x: ArrayLike, axis: int = -1) -> Any:
     size = x.shape[axis]
     if size % 2:
         raise ValueError(f"glu halves x along axis {axis}, whose size {size} is odd")
-    first, second = lax.slice_in_dim(x, 0, size // 2, axis=axis), lax.slice_in_dim(x, size // 2, size, axis=axis)
+    first, second = (
+        lax.slice_in_dim(x, 0, size // 2, axis=axis),
+        lax.slice_in_dim(x, size // 2, size, axis=axis),
+    )
     return first * sigmoid(second)
 
 
@@ -183,7 +185,9 @@ def log1mexp(x: ArrayLike) -> Any:
     """log(1 - exp(-x)) for x >= 0 (Mächler, 2012)."""
     x = jnp.asarray(x)
     small = x < math.log(2.0)
-    return jnp.where(small, jnp.log(-jnp.expm1(-jnp.where(small, x, 1.0))), jnp.log1p(-jnp.exp(-jnp.where(small, 1.0, x))))
+    return jnp.where(
+        small, jnp.log(-jnp.expm1(-jnp.where(small, x, 1.0))), jnp.log1p(-jnp.exp(-jnp.where(small, 1.0, x)))
+    )
 
 
 # --------------------------------------------------------------------------------------------- normalisation

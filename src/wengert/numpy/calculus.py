@@ -183,8 +183,8 @@ def interp(
 ) -> Any:
     """Values at `x` of the piecewise linear function through the points (xp, fp), where `xp` ascends.
 
-    Beyond the points it is `left` and `right` (the first and last value; "extrapolate" goes on in a straight line),
-    or it repeats with the given period.
+    Beyond the points it is `left` and `right` (the first and last value; "extrapolate" goes on in a
+    straight line), or it repeats with the given period.
     """
     points, values = as_array(xp, "interp"), as_array(fp, "interp")
     if points.shape != values.shape or points.ndim != 1:

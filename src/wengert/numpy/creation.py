@@ -49,8 +49,8 @@ def array(
 ) -> Any:
     """An array of `object`: a number, an array, or nested sequences of them.
 
-    Python numbers give weakly typed arrays, unless `dtype` is given; lists of numbers don't. The result has at
-    least `ndmin` axes; new ones come first, of size 1.
+    Python numbers give weakly typed arrays, unless `dtype` is given; lists of numbers don't. The result has
+    at least `ndmin` axes; new ones come first, of size 1.
 
     Raises:
       TypeError: `object` contains something that is no number.

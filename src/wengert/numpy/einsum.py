@@ -35,8 +35,9 @@ def einsum(
 ) -> Any:
     """The sum of products that `subscripts` says, e.g. "ij,jk->ik" for the product of two matrices.
 
-    The letters name the axes of the operands; those that the result (after "->") doesn't have are summed over.
-    An ellipsis stands for axes that broadcast. The interleaved form einsum(a, [0, 1], b, [1, 2]) is known too.
+    The letters name the axes of the operands; those that the result (after "->") doesn't have are summed
+    over. An ellipsis stands for axes that broadcast. The interleaved form einsum(a, [0, 1], b, [1, 2]) is
+    known too.
     """
     if out is not None:
         raise NotImplementedError("The 'out' argument to jnp.einsum is not supported.")

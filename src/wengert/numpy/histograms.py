@@ -39,8 +39,8 @@ def bincount(
 ) -> Any:
     """How often each of 0, 1, 2 ... occurs in `x`, or the sum of the weights of its occurrences.
 
-    The length follows from the largest element; under jit it must be given as `length`. Negative numbers count as
-    0, and those beyond the length are left out.
+    The length follows from the largest element; under jit it must be given as `length`. Negative numbers
+    count as 0, and those beyond the length are left out.
     """
     x = as_array(x, "bincount")
     if x.dtype.kind not in "iu":
@@ -69,7 +69,8 @@ def bincount(
 def histogram_bin_edges(
     a: ArrayLike, bins: Any = 10, range: Any = None, weights: ArrayLike | None = None
 ) -> Any:
-    """The edges of `bins` equal bins over `range` (a pair; from the smallest to the largest element), or `bins` itself."""
+    """The edges of `bins` equal bins over `range` (a pair; from the smallest to the largest element), or `bins`
+    itself."""
     a = as_array(a, "histogram_bin_edges")
     dtype = inexact_dtype(a.dtype)
     if isinstance(bins, str):

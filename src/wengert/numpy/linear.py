@@ -108,8 +108,8 @@ def _batch_axes(
     """How the leading axes of two stacks of matrices meet.
 
     An axis of size 1 that meets a larger one is dropped: the other operand's axis is then an outer one, and
-    nothing is repeated. Returns the operands, (axis of x, axis of y, batch axis) for the axes that are paired,
-    and the batch axes that only x or only y has.
+    nothing is repeated. Returns the operands, (axis of x, axis of y, batch axis) for the axes that are
+    paired, and the batch axes that only x or only y has.
     """
     batch = broadcast_shapes("matmul", (x_batch, y_batch))
     rank = len(batch)

@@ -1,8 +1,8 @@
 """`pad`, in all its modes.
 
-The modes that repeat what the array contains (edge, reflect, symmetric, wrap) are described by NumPy itself: it pads
-the vector of indices, and each run of that vector becomes a slice, a reversed slice, or a repeated element. So
-padding is a concatenation of views, of whatever width.
+The modes that repeat what the array contains (edge, reflect, symmetric, wrap) are described by NumPy
+itself: it pads the vector of indices, and each run of that vector becomes a slice, a reversed slice, or a
+repeated element. So padding is a concatenation of views, of whatever width.
 """
 
 from __future__ import annotations

@@ -126,9 +126,9 @@ def sum(
 ) -> Any:
     """The sum over `axis` (one, several, or all for None).
 
-    `where` chooses the elements that count; `initial` is added. Booleans and small integers are summed as int32
-    (int64 under x64), or as uint32, unless `dtype` is given or `promote_integers` is False. 16-bit floats are
-    accumulated in float32.
+    `where` chooses the elements that count; `initial` is added. Booleans and small integers are summed as
+    int32 (int64 under x64), or as uint32, unless `dtype` is given or `promote_integers` is False. 16-bit
+    floats are accumulated in float32.
     """
     refuse_out("sum", out)
     return _arithmetic(

@@ -93,7 +93,8 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 
 def piecewise(x: ArrayLike, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Any:
-    """Elementwise the function (or number) of the last condition that holds, called with `x` and the other arguments.
+    """Elementwise the function (or number) of the last condition that holds, called with `x` and the other
+    arguments.
 
     One more function than conditions is the default; else it is 0. All functions are computed everywhere.
     """
@@ -269,8 +270,8 @@ def take(
 ) -> Any:
     """The elements at `indices` along `axis`, or in the flattened array.
 
-    mode: for indices beyond the bounds: None or "fill" gives `fill_value` (NaN by default), "clip" the nearest
-    element (negative indices too), "wrap" counts round and round.
+    mode: for indices beyond the bounds: None or "fill" gives `fill_value` (NaN by default), "clip" the
+    nearest element (negative indices too), "wrap" counts round and round.
     """
     refuse_out("take", out)
     a, indices = as_array(a, "take"), as_array(indices, "take")
@@ -302,7 +303,8 @@ def take_along_axis(
     *,
     wrap_negative_indices: bool | None = None,
 ) -> Any:
-    """result[..., i, ...] = arr[..., indices[..., i, ...], ...]: what `argsort` and the like give is applied by this.
+    """result[..., i, ...] = arr[..., indices[..., i, ...], ...]: what `argsort` and the like give is applied by
+    this.
 
     The other axes broadcast. The modes are those of `take`, but "wrap".
     """

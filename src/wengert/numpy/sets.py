@@ -61,9 +61,9 @@ def unique(
 ) -> Any:
     """The distinct elements in ascending order; along `axis` the distinct slices.
 
-    Returns the values, then as asked for the index of the first occurrence of each, the index of each element's
-    value, and how often each occurs. With `size` there are that many values, cut off or filled up with
-    `fill_value` (the smallest value).
+    Returns the values, then as asked for the index of the first occurrence of each, the index of each
+    element's value, and how often each occurs. With `size` there are that many values, cut off or filled up
+    with `fill_value` (the smallest value).
 
     Raises:
       ConcretizationTypeError: `ar` is traced and `size` is not given.
@@ -83,7 +83,9 @@ def unique(
         )
     count = int(np.asarray(starts).sum()) if size is None else static_int(size, "size")
     if n == 0 and count and fill_value is None:
-        raise ValueError("jnp.unique: for zero-sized input with nonzero size argument, fill_value must be specified")
+        raise ValueError(
+            "jnp.unique: for zero-sized input with nonzero size argument, fill_value must be specified"
+        )
     edges = nonzero(starts, size=count + 1, fill_value=n)[0] if n else lax.full((count + 1,), 0, _INT32)
     first = lax.slice_in_dim(edges, 0, count)
     found = reductions.sum(starts, dtype=_INT32)

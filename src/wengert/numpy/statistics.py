@@ -96,8 +96,8 @@ def quantile(
 ) -> Any:
     """The value below which the fraction `q` (from 0 to 1) of the elements over `axis` lies; NaN if there is a NaN.
 
-    method: between two elements "linear" interpolates, "lower", "higher", "nearest" and "midpoint" do what they
-    say. An axis of several `q` comes first in the result.
+    method: between two elements "linear" interpolates, "lower", "higher", "nearest" and "midpoint" do what
+    they say. An axis of several `q` comes first in the result.
     """
     refuse_out("quantile", out)
     return _quantile("quantile", a, q, axis, method, keepdims, False, weights)

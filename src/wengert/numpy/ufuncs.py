@@ -270,8 +270,8 @@ def _infinite(name: str, x: Any, value: float) -> Any:
 
 # Functions of two arguments.
 #
-# Each exists twice: as an operator method of arrays (`add_operator`) and as a function. The method is the hot path:
-# operands of the same type, or an array and a Python number, go straight to the primitive.
+# Each exists twice: as an operator method of arrays (`add_operator`) and as a function. The method is the
+# hot path: operands of the same type, or an array and a Python number, go straight to the primitive.
 
 _FLOAT, _NUMBER, _INTEGER, _NONE = "f", "fiu", "iu", ""
 
@@ -591,9 +591,9 @@ binary_functions: dict[str, Binary] = {
 def power(x1: ArrayLike, x2: ArrayLike, /) -> Any:
     """x1 to the power x2, elementwise.
 
-    A Python int as exponent, known while tracing, gives products (`x**2` is x*x, exact for integers too) and a
-    derivative that is right at zero; negative ones raise TypeError for integer bases. An integer array as
-    exponent of an integer array gives integers: 0 for negative powers. All else is done in floats.
+    A Python int as exponent, known while tracing, gives products (`x**2` is x*x, exact for integers too)
+    and a derivative that is right at zero; negative ones raise TypeError for integer bases. An integer
+    array as exponent of an integer array gives integers: 0 for negative powers. All else is done in floats.
     """
     return _power(x1, x2)
 

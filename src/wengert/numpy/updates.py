@@ -2,8 +2,8 @@
 
 The mechanism is chosen by what is known of the index:
 
-- static integers and slices of step 1 name a window: the new window is put in place by dynamic_update_slice at a
-  constant position, which costs what the window costs;
+- static integers and slices of step 1 name a window: the new window is put in place by dynamic_update_slice
+  at a constant position, which costs what the window costs;
 - a mask with a scalar value is one select;
 - everything else is one scatter; strided slices become index arrays there.
 

@@ -12,22 +12,25 @@ from typing import Any
 import numpy as np
 
 from wengert import tree
-from wengert.config import current
 from wengert.backends import cpu, llvm
 from wengert.compiler import cache
 from wengert.compiler.loops import Call, View
-from wengert.compiler.pretty import format_program
 from wengert.compiler.pipeline import Compilation, compile_jaxpr, total_work
+from wengert.compiler.pretty import format_program
+from wengert.config import current
 from wengert.core import trace as core_trace
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
 from wengert.core.primitive import Primitive
 from wengert.core.trace import as_array, get_aval
-from wengert.prims.call import jit_p
 from wengert.errors import CompileError
-from wengert.runtime import buffers, native
-from wengert.runtime import threads as _threads  # noqa: F401  (provides wengert_parallel)
+from wengert.prims.call import jit_p
+from wengert.runtime import (
+    buffers,
+    native,
+    threads as _threads,  # noqa: F401  (provides wengert_parallel)
+)
 from wengert.transforms import jit, stages
 from wengert.version import __version__
 
@@ -92,7 +95,6 @@ class Executable:
                 arg = args[-1 - n]
                 outs.append(arg if arg.aval is aval else Array(aval, arg._np))
         return outs
-
 
     @property
     def is_plain(self) -> bool:
@@ -160,7 +162,8 @@ def _host_function(call: Call) -> tuple[Callable[..., None], int]:
     return run, len(views)
 
 
-# ---------------------------------------------------------------------------------------- from jaxprs to programs
+# ---------------------------------------------------------------------------------------- from jaxprs to
+# programs
 
 _by_jaxpr: weakref.WeakKeyDictionary[ClosedJaxpr, Executable] = weakref.WeakKeyDictionary()
 _by_eqn: dict[Any, Executable] = {}
@@ -225,13 +228,19 @@ def make_call(entry: jit.Entry) -> Callable[[Sequence[Array]], Any]:
 
 jit.set_call_maker(make_call)
 
-# ---------------------------------------------------------------------------------------- what stages say of programs
+# ---------------------------------------------------------------------------------------- what stages say
+# of programs
 
 
 class MemoryStats:
     """How much memory a call takes, in bytes."""
 
-    __slots__ = ("alias_size_in_bytes", "argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    __slots__ = (
+        "alias_size_in_bytes",
+        "argument_size_in_bytes",
+        "output_size_in_bytes",
+        "temp_size_in_bytes",
+    )
 
     def __init__(self, arguments: int, outputs: int, temporaries: int):
         self.argument_size_in_bytes = arguments

@@ -30,8 +30,8 @@ import threading
 import time
 from typing import Final
 
-from wengert.config import current
 from wengert.backends import cpu
+from wengert.config import current
 
 _SPIN_SECONDS: Final = 50e-6
 _MAX_THREADS: Final = 1024
