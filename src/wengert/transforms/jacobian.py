@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert import tree
 from wengert.core import dtypes
+from wengert.core.array import from_numpy
 from wengert.core.avals import ShapedArray
 from wengert.core.source import api_boundary
 from wengert.core.trace import get_aval
@@ -18,7 +19,6 @@ from wengert.transforms.api_util import (
     check_arraylike,
     check_callable,
     normalize_argnums,
-    operand,
     select_args,
     wraps,
 )
@@ -147,7 +147,7 @@ def _basis(avals: Sequence[ShapedArray]) -> list[Any]:
             found.append(np.zeros((total, *aval.shape), dtypes.float0))
         else:
             block = np.eye(total, aval.size, -start, dtype=tangent.dtype)
-            found.append(operand(block.reshape((total, *aval.shape))))
+            found.append(from_numpy(block.reshape((total, *aval.shape)), tangent.weak_type))
         start += aval.size
     return found
 
