@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var
+from wengert.core.source import user_context
 from wengert.core.staging import eval_eqn, tracing_line
 from wengert.core.zeros import UndefinedPrimal, Zero, add_cotangents, compute, instantiate, is_undefined
 from wengert.transforms.dce import stage_pruned
@@ -69,6 +70,9 @@ def _transpose_eqn(eqn: Eqn, linear: set[Var], known: dict[Var, Any], collected:
                 f"{prim.name} can't be transposed, as it is not linear: several operands depend on"
                 " what is transposed" + (f" (applied at {eqn.source.summary()})" if eqn.source else "")
             ) from error
+        raise
+    except ValueError as error:
+        user_context(error, eqn.source)
         raise
     for atom, ct in zip(eqn.invars, found, strict=True):
         collect(atom, ct)
