@@ -80,7 +80,7 @@ from wengert.core import pretty as _pretty  # noqa: F401  (says how jaxprs print
 from wengert.core.array import ArrayBase
 from wengert.core.device import Device as Device
 from wengert.core.dtypes import float0 as float0
-from wengert.runtime import dispatch as _dispatch  # noqa: F401  (says how compiled calls run)
+from wengert.runtime import late as _late
 from wengert.transforms.api_util import ShapeDtypeStruct as ShapeDtypeStruct
 from wengert.transforms.checkpoint import (
     checkpoint as checkpoint,
@@ -119,6 +119,7 @@ from wengert.version import __version__ as __version__
 
 # tracers are arrays too: isinstance(x, Array) holds inside of traced functions
 Array = ArrayBase
+_late.install()
 __version_info__ = tuple([int(part) for part in __version__.split(".")])
 
 # Imported when they are first asked for: most programs need few of them.

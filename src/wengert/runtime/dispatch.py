@@ -249,7 +249,7 @@ class MemoryStats:
         self.alias_size_in_bytes = 0
 
 
-class _Hooks(stages.Hooks):
+class Hooks(stages.Hooks):
     """What `Lowered` and `Compiled` ask of the compiler."""
 
     @staticmethod
@@ -283,4 +283,4 @@ class _Hooks(stages.Hooks):
         return MemoryStats(arguments, outputs, program.arena)
 
 
-stages.set_hooks(_Hooks)
+stages.set_hooks(Hooks)

@@ -1,0 +1,55 @@
+"""Connects the core with the dispatcher, without importing it yet.
+
+The compiler and the backend are a third of the package. They are imported with the first call of compiled code;
+`dispatch` then puts itself in place of these forwarders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wengert._lazy import lazy_module
+from wengert.core import trace
+from wengert.core.array import Array
+from wengert.core.jaxpr import ClosedJaxpr
+from wengert.core.primitive import Primitive
+from wengert.transforms import jit, stages
+
+dispatch = lazy_module("wengert.runtime.dispatch")
+
+
+def _compiled_call(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    return dispatch.compiled_call(prim, args, params)
+
+
+def _make_call(entry: jit.Entry) -> Callable[[Sequence[Array]], Any]:
+    call: Callable[[Sequence[Array]], Any] = dispatch.make_call(entry)
+    return call
+
+
+class _LateHooks(stages.Hooks):
+    @staticmethod
+    def compile(closed: ClosedJaxpr, params: dict[str, Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+        run: Callable[[Sequence[Any]], Sequence[Any]] = dispatch.Hooks.compile(closed, params)
+        return run
+
+    @staticmethod
+    def text(closed: ClosedJaxpr, dialect: str) -> str:
+        return str(dispatch.Hooks.text(closed, dialect))
+
+    @staticmethod
+    def cost(closed: ClosedJaxpr) -> dict[str, float]:
+        found: dict[str, float] = dispatch.Hooks.cost(closed)
+        return found
+
+    @staticmethod
+    def memory(closed: ClosedJaxpr) -> Any:
+        return dispatch.Hooks.memory(closed)
+
+
+def install() -> None:
+    """Let calls of compiled code find the dispatcher."""
+    trace.set_compiled_call(_compiled_call)
+    jit.set_call_maker(_make_call)
+    stages.set_hooks(_LateHooks)
