@@ -61,7 +61,7 @@ def _check_impl(impl: Any) -> None:
 
 def _seed(seed: Any, function: str) -> Any:
     """A seed as an integer operand: Python integers wrap around at 32 bits, or 64 under x64."""
-    if isinstance(seed, bool) or (isinstance(seed, float) or (isinstance(seed, list | tuple))):
+    if isinstance(seed, bool | float | list | tuple):
         raise TypeError(f"PRNG key seed must be an integer; {function} got {seed!r}")
     if isinstance(seed, int):
         dtype = dtypes.canonicalize_dtype(np.dtype(np.int64))
@@ -551,7 +551,8 @@ def choice(
         p = _util.convert(p, _util.inexact_dtype(p.dtype))
         if p.shape != (n,):
             raise ValueError(
-                f"p must be None or a 1D vector with the same size as a.shape[axis]. p has shape {p.shape} and a.shape[axis] is {n}."
+                "p must be None or a 1D vector with the same size as a.shape[axis]."
+                f" p has shape {p.shape} and a.shape[axis] is {n}."
             )
         index = _weighted(words, p, shape, draws, replace)
     return index if array is None else _take(array, index, axis % array.ndim)

@@ -130,7 +130,7 @@ class Affine:
         """The least and the greatest value over the box, both included."""
         lo = hi = self.const
         for term, c in self.terms:
-            a, b = box[term] if term in box else (term.lo, term.hi)
+            a, b = box.get(term) or (term.lo, term.hi)
             if c > 0:
                 lo += c * a
                 hi += c * (b - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from wengert.compiler.affine import Affine, Axis, Symbol
@@ -130,7 +131,7 @@ def _merged(operand: Operand, group: Sequence[int], strides: Sequence[int]) -> i
     sized = [(operand.aval.shape[d], strides[d]) for d in group if operand.aval.shape[d] != 1]
     if not sized:
         return 1
-    for (_, outer), (size, inner) in zip(sized, sized[1:], strict=False):
+    for (_, outer), (size, inner) in pairwise(sized):
         if outer != size * inner:
             return None
     return sized[-1][1]

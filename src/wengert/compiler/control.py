@@ -79,7 +79,7 @@ class _Carries:
                 self.moves.append(target)
             targets.append(target)
         owned: set[int] = set()
-        for k, spare in fresh.items():
+        for k in fresh:
             # the memory goes from the spare to carry k, to the carries that take it over, and back
             last = k
             owned.add(last)

@@ -286,7 +286,12 @@ class Exprs:
     def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Expr:
         if dtype is None:
             dtype = BOOL if name in COMPARISONS else args[-1].dtype
-        if name == "convert" and isinstance(args[0], Const) and args[0].dtype.kind in "iub" and dtype.kind in "iu":
+        if (
+            name == "convert"
+            and isinstance(args[0], Const)
+            and args[0].dtype.kind in "iub"
+            and dtype.kind in "iu"
+        ):
             return self.const(args[0].value, dtype)
         if len(args) == 2 and isinstance(args[0], Const) and name in ("mul", "add", "and"):
             args = (args[1], args[0])

@@ -214,7 +214,8 @@ def fuse(stmts: Sequence[Stmt]) -> list[Stmt]:
             prints.append(mine)
             continue
         host = out[home]
-        assert isinstance(host, For) and isinstance(stmt, For)
+        assert isinstance(host, For)
+        assert isinstance(stmt, For)
         merged = For(host.axis, host.lo, host.hi, [*host.body, *stmt.body])
         merged.source = host.source
         out[home] = merged
@@ -235,11 +236,10 @@ def _home(stmt: For, mine: Footprint, out: list[Stmt], prints: list[Footprint]) 
             and host.axis is stmt.axis
             and not host.ordered
             and (host.lo, host.hi) == (stmt.lo, stmt.hi)
+            and all(_same_iteration(a, b, stmt.axis) or _disjoint(a, b) for a, b in pairs)
+            and _worthwhile(host, stmt)
         ):
-            if all(_same_iteration(a, b, stmt.axis) or _disjoint(a, b) for a, b in pairs) and _worthwhile(
-                host, stmt
-            ):
-                return k
+            return k
         if not all(_disjoint(a, b) for a, b in pairs):
             return None
     return None

@@ -1,6 +1,7 @@
 """Jaxpr to simpler jaxpr.
 
-Calls are inlined, equal equations merged, unused ones removed, and loop-invariant work moves out. Constants are never folded: they are arguments of the compiled program.
+Calls are inlined, equal equations merged, unused ones removed, and loop-invariant work moves out. Constants
+are never folded: they are arguments of the compiled program.
 """
 
 from __future__ import annotations

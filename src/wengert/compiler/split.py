@@ -6,6 +6,8 @@ conditions: it isn't worth code of its own.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from wengert.compiler.affine import Axis, Term
 from wengert.compiler.loops import Exprs, Nest, Piecewise
 from wengert.compiler.rewrite import Restrict, walk
@@ -31,7 +33,7 @@ def _split_axes(nest: Nest, first: int, exprs: Exprs) -> list[Nest]:
         lo, hi = nest.box[axis]
         edges = [lo, *cuts, hi]
         pieces: list[Nest] = []
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in pairwise(edges):
             piece = _over(nest, {**nest.box, axis: (a, b)}, exprs)
             thin = b - a <= _THIN and hi - lo >= 8 * _THIN and _elements(nest) > 64 * (b - a)
             pieces += [piece] if thin and n + 1 < len(nest.axes) else _split_axes(piece, n + 1, exprs)

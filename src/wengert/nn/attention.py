@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from wengert import lax, numpy as jnp
-from wengert.nn.functions import softmax
+from wengert.nn.functions import logsumexp, softmax
 from wengert.numpy._util import ArrayLike
 
 
@@ -78,9 +78,7 @@ def dot_product_attention(
     out = out if batched else out[0]
     if not return_residual:
         return out
-    top = jnp.max(logits, axis=-1, keepdims=True)
-    residual = jnp.log(jnp.sum(jnp.exp(logits - top), axis=-1)) + top[..., 0]
-    residual = jnp.swapaxes(residual, 1, 2)
+    residual = jnp.swapaxes(logsumexp(logits, axis=-1), 1, 2)
     return out, (residual if batched else residual[0])
 
 
