@@ -17,22 +17,24 @@ def simplify(jaxpr: Jaxpr) -> Jaxpr:
     """The jaxpr, simplified; the same arguments and results."""
     eqns: list[Eqn] = []
     env: dict[Var, Atom] = {}
-    _flatten(jaxpr, env, eqns)
+    apart: dict[Var, int] = {}
+    _flatten(jaxpr, env, eqns, apart)
     outvars = [_read(env, a) for a in jaxpr.outvars]
     eqns, _ = prune_eqns(eqns, outvars)
     simpler: list[Eqn] = []
     renamed: dict[Var, Atom] = {}
     known: dict[Any, list[Var]] = {}
     for eqn in eqns:
+        place = apart.get(eqn.outvars[0], 0) if eqn.outvars else 0
         eqn = eqn.replace([_read(renamed, a) for a in eqn.invars])
         if eqn.primitive.kind == "control":
             eqn = eqn.replace(params={k: _simplify_param(v) for k, v in eqn.params.items()})
             if "num_consts" in eqn.params:
                 hoisted, eqn = _hoist_invariants(eqn)
                 for h in hoisted:
-                    _merge(h.replace([_read(renamed, a) for a in h.invars]), known, renamed, simpler)
+                    _merge(h.replace([_read(renamed, a) for a in h.invars]), known, renamed, simpler, place)
                 eqn = eqn.replace([_read(renamed, a) for a in eqn.invars])
-        _merge(eqn, known, renamed, simpler)
+        _merge(eqn, known, renamed, simpler, place)
     outvars = [_read(renamed, a) for a in outvars]
     simpler, _ = prune_eqns(simpler, outvars)
     return jaxpr.replace(eqns=simpler, outvars=outvars)
@@ -52,8 +54,14 @@ def _simplify_param(value: Any) -> Any:
     return value
 
 
-def _flatten(jaxpr: Jaxpr, env: dict[Var, Atom], eqns: list[Eqn]) -> None:
-    """Append the equations of a jaxpr, with calls replaced by what they call; `env` renames variables."""
+def _flatten(
+    jaxpr: Jaxpr, env: dict[Var, Atom], eqns: list[Eqn], apart: dict[Var, int], place: int = 0
+) -> None:
+    """Append the equations of a jaxpr, with calls replaced by what they call; `env` renames variables.
+
+    What a call with `prevent_cse` computes is meant to be computed again: `apart` numbers the calls, by the results
+    of their equations, and only equations of one call are merged.
+    """
     for eqn in jaxpr.eqns:
         invars = [_read(env, a) for a in eqn.invars]
         if eqn.primitive.kind != "call":
@@ -61,21 +69,27 @@ def _flatten(jaxpr: Jaxpr, env: dict[Var, Atom], eqns: list[Eqn]) -> None:
             outvars = [Var(v.aval) for v in eqn.outvars]
             env.update(zip(eqn.outvars, outvars, strict=True))
             eqns.append(eqn.replace(invars, outvars=outvars))
+            if place and outvars:
+                apart[outvars[0]] = place
             continue
         inner = next(iter(subjaxprs(eqn.params))).jaxpr
         local: dict[Var, Atom] = dict(zip(inner.invars, invars, strict=True))
         start = len(eqns)
-        _flatten(inner, local, eqns)
+        alone = eqn.params.get("prevent_cse", False)
+        _flatten(inner, local, eqns, apart, len(eqns) + 1 if alone else place)
         if eqn.source is not None:
             for e in eqns[start:]:
                 e.source = e.source or eqn.source
         env.update(zip(eqn.outvars, (_read(local, a) for a in inner.outvars), strict=True))
 
 
-def _merge(eqn: Eqn, known: dict[Any, list[Var]], renamed: dict[Var, Atom], out: list[Eqn]) -> None:
+def _merge(
+    eqn: Eqn, known: dict[Any, list[Var]], renamed: dict[Var, Atom], out: list[Eqn], place: int
+) -> None:
     """Append an equation, or rename its results to those of an equal one."""
     key = _key(eqn)
     if key is not None:
+        key = (*key, place)
         earlier = known.get(key)
         if earlier is not None:
             renamed.update(zip(eqn.outvars, earlier, strict=True))
