@@ -129,7 +129,8 @@ def inexact_dtype(dtype: NpDType) -> NpDType:
     """The dtype in which functions such as sin work: floats stay, integers of up to 32 bits become float32."""
     if dtypes.issubdtype(dtype, np.inexact):
         return dtype
-    return dtypes.canonicalize_dtype(np.dtype("float64" if dtype.itemsize > 4 else "float32"))
+    canonical: NpDType = dtypes.canonicalize_dtype(np.dtype("float64" if dtype.itemsize > 4 else "float32"))
+    return canonical
 
 
 def promote_dtypes_inexact(*args: Any) -> list[Any]:
@@ -222,12 +223,12 @@ def refuse_out(name: str, out: Any) -> None:
 def axis_index(axis: Any, ndim: int) -> int:
     """An axis in [0, ndim); ValueError if there is no such axis."""
     try:
-        axis = operator.index(axis)
+        number = operator.index(axis)
     except TypeError:
         raise TypeError(f"axis must be an integer known while tracing, got {axis!r}") from None
-    if not -ndim <= axis < ndim:
+    if not -ndim <= number < ndim:
         raise ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}")
-    return axis + ndim if axis < 0 else axis
+    return number + ndim if number < 0 else number
 
 
 def axis_tuple(axis: Any, ndim: int) -> tuple[int, ...]:

@@ -171,7 +171,7 @@ def _path(inputs: list[str], output: str, arrays: list[Any], optimize: Any) -> l
         if all(len(p) <= 2 for p in given):
             return given
     if optimize is False:
-        return [(0, 1)] + [(0, len(arrays) - 1 - k) for k in range(1, len(arrays) - 1)]
+        return [(0, 1), *((0, len(arrays) - 1 - k) for k in range(1, len(arrays) - 1))]
     if optimize is True:
         optimize = "optimal"
     text = ",".join(inputs) + "->" + output

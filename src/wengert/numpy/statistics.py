@@ -168,7 +168,7 @@ def _along_first(rows: Any, q: Any, method: str, skip_nans: bool) -> Any:
     low, high = lax.floor(place), lax.ceil(place)
     weight = lax.sub(place, low)
     values = [_at(ordered, lax.clamp(lax.full_like(last, 0), i, last), q, skip_nans) for i in (low, high)]
-    result = _between(*values, weight, method)
+    result = _between(values[0], values[1], weight, method)
     if skip_nans:
         nothing = broadcast_to_shape(lax.eq(counts, scalar(0, dtype)), shape)
         result = lax.select(nothing, lax.full_like(result, math.nan), result)

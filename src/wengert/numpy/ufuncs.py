@@ -348,7 +348,7 @@ def _binary(name: str, fast: Binary, slow: Binary, kinds: str, doc: str, compari
 
     else:
 
-        def function(x1: ArrayLike, x2: ArrayLike, /) -> Any:  # type: ignore[misc]
+        def function(x1: ArrayLike, x2: ArrayLike, /) -> Any:
             return _dispatch(x1, x2)
 
     return _Op(named(function, name, doc), method, reflected)
