@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import cases_linalg  # noqa: F401  (adds its rows to the table)
 import numpy as np
 import pytest
 from cases import CASES, Case

@@ -5,6 +5,7 @@ Names, arguments and results are those of `jax.lax`.
 
 from __future__ import annotations
 
+from wengert._lazy import lazy_module
 from wengert.prims.arithmetic import (
     RoundingMethod,
     abs_ as abs,
@@ -337,6 +338,8 @@ from wengert.prims.windows import (
     reduce_window_shape_tuple,
 )
 
+linalg = lazy_module("wengert.lax.linalg")
+
 __all__ = [
     "ConvDimensionNumbers",
     "GatherDimensionNumbers",
@@ -490,6 +493,7 @@ __all__ = [
     "le_p",
     "lgamma",
     "lgamma_p",
+    "linalg",
     "log",
     "log1p",
     "log1p_p",
