@@ -91,8 +91,24 @@ def wrap(value: Any, aval: ShapedArray) -> Array:
 
 def from_numpy(value: np.ndarray[Any, Any], weak_type: bool = False) -> Array:
     """An Array with a copy of a NumPy array, of the same dtype."""
-    value = np.array(value, order="C", copy=True)
+    value = copy_aligned(value, value.dtype)
     return wrap(value, ShapedArray(value.shape, value.dtype, weak_type))
+
+
+_LINE = 64  # bytes of a cache line, and of the widest vector
+
+
+def copy_aligned(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """A copy in C order. A large one begins at a cache line: vector code would read across lines otherwise."""
+    source = np.asarray(value)
+    nbytes = source.size * np.dtype(dtype).itemsize
+    if nbytes < 16 * _LINE:
+        return np.array(source, dtype, order="C", copy=True)
+    raw = np.empty(nbytes + _LINE, np.uint8)
+    start = -raw.__array_interface__["data"][0] % _LINE
+    copy = raw[start : start + nbytes].view(dtype).reshape(source.shape)
+    np.copyto(copy, source, casting="unsafe")
+    return copy
 
 
 def check_nans(array: Array, name: str) -> None:

@@ -305,4 +305,4 @@ def as_array(x: Any) -> _array.Array:
     value = x.__jax_array__() if hasattr(x, "__jax_array__") else x
     if isinstance(value, _array.Array):
         return value
-    return _array.wrap(np.array(value, aval.dtype, order="C"), aval)
+    return _array.wrap(_array.copy_aligned(value, aval.dtype), aval)
