@@ -375,7 +375,8 @@ def _wrapped(value: int, like: Any) -> Any:
 
 def _unsigned(x: Any) -> int:
     """The bits of an integer, read as an unsigned one."""
-    return int(x) % (1 << (8 * x.dtype.itemsize))
+    bits: int = 8 * x.dtype.itemsize
+    return int(x) % (1 << bits)
 
 
 def _div(x: Any, y: Any) -> Any:

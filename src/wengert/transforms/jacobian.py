@@ -140,7 +140,8 @@ def hessian(
 def _basis(avals: Sequence[ShapedArray]) -> list[Any]:
     """The unit vectors of the space of all leaves together, along the first axis of each leaf."""
     total = sum(a.size for a in avals)
-    found, start = [], 0
+    found: list[Any] = []
+    start = 0
     for aval in avals:
         tangent = aval.to_tangent_aval()
         if tangent.dtype == dtypes.float0:
