@@ -48,6 +48,23 @@ from wengert.numpy.constants import (
     newaxis as newaxis,
     pi as pi,
 )
+from wengert.numpy.coordinates import (
+    diag_indices as diag_indices,
+    diag_indices_from as diag_indices_from,
+    mask_indices as mask_indices,
+    ndim as ndim,
+    packbits as packbits,
+    ravel_multi_index as ravel_multi_index,
+    shape as shape,
+    size as size,
+    tril_indices as tril_indices,
+    tril_indices_from as tril_indices_from,
+    trim_zeros as trim_zeros,
+    triu_indices as triu_indices,
+    triu_indices_from as triu_indices_from,
+    unpackbits as unpackbits,
+    unravel_index as unravel_index,
+)
 from wengert.numpy.creation import (
     arange as arange,
     array as array,
@@ -79,10 +96,6 @@ from wengert.numpy.creation import (
     triu as triu,
     zeros as zeros,
     zeros_like as zeros_like,
-)
-from wengert.numpy.einsum import (
-    einsum as einsum,
-    einsum_path as einsum_path,
 )
 from wengert.numpy.floatmath import (
     allclose as allclose,
@@ -122,23 +135,6 @@ from wengert.numpy.histograms import (
     histogram2d as histogram2d,
     histogram_bin_edges as histogram_bin_edges,
     histogramdd as histogramdd,
-)
-from wengert.numpy.indices import (
-    diag_indices as diag_indices,
-    diag_indices_from as diag_indices_from,
-    mask_indices as mask_indices,
-    ndim as ndim,
-    packbits as packbits,
-    ravel_multi_index as ravel_multi_index,
-    shape as shape,
-    size as size,
-    tril_indices as tril_indices,
-    tril_indices_from as tril_indices_from,
-    trim_zeros as trim_zeros,
-    triu_indices as triu_indices,
-    triu_indices_from as triu_indices_from,
-    unpackbits as unpackbits,
-    unravel_index as unravel_index,
 )
 from wengert.numpy.linear import (
     cross as cross,
@@ -341,6 +337,10 @@ from wengert.numpy.statistics import (
     nanquantile as nanquantile,
     percentile as percentile,
     quantile as quantile,
+)
+from wengert.numpy.summation import (
+    einsum as einsum,
+    einsum_path as einsum_path,
 )
 from wengert.numpy.ufunc_api import (
     add as add,

@@ -373,16 +373,12 @@ def default_fill_value(dtype: np.dtype[Any]) -> Any:
 
 def _dynamic_scalars(x: Any, index: Index, axis_of: dict[int, int]) -> Any:
     """Only scalar indices, of which some are traced: one window at a position known at run time."""
-    starts: list[Any] = [scalar(0, _INT32)] * x.ndim
+    starts: list[Any] = [0] * x.ndim
     sizes = list(x.shape)
-    dtypes = {e.array.dtype for e in index.arrays}
-    common = next(iter(dtypes)) if len(dtypes) == 1 else _INT32
-    starts = [scalar(0, common)] * x.ndim
     for e in index.arrays:
         axis = axis_of[e.axis]
-        starts[axis] = convert(e.array, common)
-        sizes[axis] = 1
-    window = lax.dynamic_slice(x, starts, sizes)
+        starts[axis], sizes[axis] = e.array, 1
+    window = lax.dynamic_slice(x, starts, sizes, allow_negative_indices=False)  # they are wrapped already
     return lax.squeeze(window, tuple(axis_of[e.axis] for e in index.arrays))
 
 
@@ -409,6 +405,10 @@ def _gather(
 ) -> Any:
     axes = [axis_of[e.axis] for e in index.arrays]
     arrays = [e.array for e in index.arrays]
+    if 0 in index.batch:
+        kept = [label for label in index.labels if not (isinstance(label, Entry) and label.kind == "new")]
+        sizes = [label.size if isinstance(label, Entry) else index.batch[label] for label in kept]
+        return lax.full(sizes, 0, x.dtype)
     known = all(isinstance(a, np.ndarray) for a in arrays)
     if known and all(_within(e.array, index.shape[e.axis]) for e in index.arrays):
         mode = lax.GatherScatterMode.PROMISE_IN_BOUNDS

@@ -111,7 +111,10 @@ def _batch_axes(
     nothing is repeated. Returns the operands, (axis of x, axis of y, batch axis) for the axes that are
     paired, and the batch axes that only x or only y has.
     """
-    batch = broadcast_shapes("matmul", (x_batch, y_batch))
+    try:
+        batch = np.broadcast_shapes(x_batch, y_batch)
+    except ValueError:
+        raise ValueError(f"matmul: the leading axes {x_batch} and {y_batch} don't broadcast") from None
     rank = len(batch)
     x_offset, y_offset = rank - len(x_batch), rank - len(y_batch)
     x_drop, y_drop, x_only, y_only, both = [], [], [], [], []

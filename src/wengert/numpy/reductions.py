@@ -515,7 +515,7 @@ def _cumulative_2(
         axis = 0
     axis = axis_index(axis, x.ndim)
     chosen = None if dtype is None else user_dtype(dtype, name)
-    if chosen is None and x.dtype.kind in "biu":
+    if chosen is None and x.dtype.kind in "biu" and name == "cumulative_sum":
         chosen = _widened_integer(numeric(x).dtype)
     result = function(x, axis, chosen)
     if initial:

@@ -138,7 +138,7 @@ def _update_window(x: Any, index: Index, values: Any, operation: str) -> Any:
         window = convert(_OPERATIONS[operation][0](old, window), x.dtype, x.weak_type)
     if tuple(sizes) == x.shape:
         return window
-    return lax.dynamic_update_slice(x, window, [scalar(start, np.dtype(np.int32)) for start in starts])
+    return lax.dynamic_update_slice(x, window, starts)
 
 
 def _scatter(
