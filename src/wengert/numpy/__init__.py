@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib as _importlib
 import sys
 from typing import Any
 
@@ -461,6 +462,8 @@ __array_api_version__ = "2024.12"
 
 
 def __getattr__(name: str) -> Any:
+    if name == "linalg":
+        return _importlib.import_module("wengert.numpy.linalg")
     if name in _dtypes.ML_NAMES:  # scalar types of ml_dtypes, which is imported when one is asked for
         value = make_scalar_type(name, _dtypes.as_dtype(name))
         globals()[name] = value

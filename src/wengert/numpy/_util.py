@@ -11,7 +11,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
-from wengert.core.array import Array, ArrayBase, from_numpy
+from wengert.core.array import Array, ArrayBase, from_numpy, wrap
 from wengert.core.trace import Tracer
 
 ArrayLike: TypeAlias = Any
@@ -113,8 +113,11 @@ def convert(x: Any, dtype: NpDType, weak_type: bool = False) -> Any:
     """An operand in another dtype."""
     if isinstance(x, ArrayBase):
         aval = x.aval
-        if aval.dtype == dtype and aval.weak_type == weak_type:
-            return x
+        if aval.dtype == dtype:
+            if aval.weak_type == weak_type:
+                return x
+            if x.__class__ is Array and not aval.shape:  # a constant: no equation is needed while tracing
+                return wrap(x._np, aval.update(weak_type=weak_type))
         return lax._convert_element_type(x, dtype, weak_type)
     return scalar(x, dtype, weak_type)
 

@@ -22,7 +22,16 @@ from wengert.core import dtypes
 from wengert.core.array import ArrayBase
 from wengert.core.source import warn_user
 from wengert.numpy import ufuncs
-from wengert.numpy._util import as_array, broadcast_to_shape, convert, result_type_and_weakness, scalar
+from wengert.numpy._util import (
+    as_array,
+    broadcast_to_shape,
+    convert,
+    dtype_of,
+    is_weak,
+    operand,
+    result_type_and_weakness,
+    scalar,
+)
 from wengert.numpy.indexing import (
     Entry,
     Index,
@@ -56,7 +65,7 @@ def update(
     wrap: bool = True,
 ) -> Any:
     """A copy of `x` in which the elements at `item` are combined with `values`, which broadcast to their shape."""
-    values = as_array(values, f".at[].{operation}")
+    values = operand(f".at[].{operation}", values)
     _warn_of_loss(x, values)
     values = convert(values, x.dtype, x.weak_type)
     if values.ndim == 0 and _is_leading_mask(x, item):
@@ -74,9 +83,9 @@ def update(
 
 def _warn_of_loss(x: Any, values: Any) -> None:
     dtype, _ = result_type_and_weakness(x, values)
-    if dtype != x.dtype and not (values.weak_type and dtypes.issubdtype(values.dtype, np.integer)):
+    if dtype != x.dtype and not (is_weak(values) and dtypes.kind_of(dtype_of(values)) in "iu"):
         warn_user(
-            f"scatter inputs have incompatible types: cannot safely cast value from dtype={values.dtype} to "
+            f"scatter inputs have incompatible types: cannot safely cast value from dtype={dtype_of(values)} to "
             f"dtype={x.dtype}. Convert the value with astype, or the array before the update.",
             FutureWarning,
         )

@@ -1,0 +1,481 @@
+"""Linear algebra on stacks of matrices: `wengert.numpy.linalg`, as `jax.numpy.linalg`.
+
+Matrices are the last two axes; the others are batch axes. Integers are computed with as floats.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wengert import lax, numpy as jnp
+from wengert.core import dtypes
+from wengert.numpy._util import ArrayLike, convert, inexact_dtype
+from wengert.prims import linalg as prims
+
+
+class EigResult(NamedTuple):
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class EighResult(NamedTuple):
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class QRResult(NamedTuple):
+    Q: Any
+    R: Any
+
+
+class SlogdetResult(NamedTuple):
+    sign: Any
+    logabsdet: Any
+
+
+class SVDResult(NamedTuple):
+    U: Any
+    S: Any
+    Vh: Any
+
+
+def _matrices(name: str, a: ArrayLike, square: bool = False) -> Any:
+    """The argument as an array of floats with at least two axes.
+
+    Raises:
+      ValueError: it has fewer axes, or its matrices aren't square though they must be.
+    """
+    a = jnp.asarray(a)
+    if a.ndim < 2:
+        raise ValueError(f"{name} takes matrices, on the last two axes; got an array of shape {a.shape}")
+    if square and a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"Argument to {name} must have shape [..., n, n], got {a.shape}")
+    return convert(a, inexact_dtype(a.dtype))
+
+
+def _adjoint(x: Any) -> Any:
+    return jnp.conj(jnp.matrix_transpose(x))
+
+
+# ------------------------------------------------------------------------------------ systems and determinants
+
+
+def solve(a: ArrayLike, b: ArrayLike) -> Any:
+    """The x with a @ x = b.
+
+    Args:
+      a: square matrices, (..., n, n).
+      b: a vector (n,), or matrices (..., n, k).
+    Raises:
+      ValueError: shapes do not fit.
+    """
+    a = _matrices("solve", a, square=True)
+    b = jnp.asarray(b)
+    vector = b.ndim == 1
+    n = a.shape[-1]
+    if b.ndim == 0 or b.shape[0 if vector else -2] != n:
+        raise ValueError(f"solve: a has shape {a.shape}, so b must have {n} rows; got shape {b.shape}")
+    dtype = dtypes.result_type(a, convert(b, inexact_dtype(b.dtype)))
+    a, b = convert(a, dtype), convert(b[:, None] if vector else b, dtype)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a = jnp.broadcast_to(a, (*batch, *a.shape[-2:]))
+    b = jnp.broadcast_to(b, (*batch, *b.shape[-2:]))
+    x = prims.solve(a, b)
+    return x[..., 0] if vector else x
+
+
+def inv(a: ArrayLike) -> Any:
+    """The inverse of square matrices (..., n, n)."""
+    a = _matrices("inv", a, square=True)
+    return solve(a, jnp.broadcast_to(jnp.eye(a.shape[-1], dtype=a.dtype), a.shape))
+
+
+def det(a: ArrayLike) -> Any:
+    """The determinant of square matrices (..., n, n)."""
+    a = _matrices("det", a, square=True)
+    sign, diagonal = _signed_diagonal(a)
+    return sign * jnp.prod(diagonal, axis=-1)
+
+
+def slogdet(a: ArrayLike, *, method: str | None = None) -> SlogdetResult:
+    """Sign and logarithm of the absolute value of the determinant of square matrices (..., n, n)."""
+    a = _matrices("slogdet", a, square=True)
+    sign, diagonal = _signed_diagonal(a)
+    size = jnp.abs(diagonal)
+    zero = jnp.any(size == 0, axis=-1)
+    turn = jnp.prod(diagonal / jnp.where(size == 0, 1, size).astype(a.dtype), axis=-1)
+    return SlogdetResult(
+        jnp.where(zero, jnp.zeros((), a.dtype), sign * turn),
+        jnp.where(zero, -jnp.inf, jnp.sum(jnp.log(size), axis=-1)),
+    )
+
+
+def _signed_diagonal(a: Any) -> tuple[Any, Any]:
+    """The sign of the permutation of the LU decomposition, and the diagonal of U."""
+    factors, pivots, _ = lax.linalg.lu(a)
+    moved = jnp.sum(pivots != jnp.arange(a.shape[-1], dtype=pivots.dtype), axis=-1)
+    sign = jnp.where(moved % 2 == 0, 1, -1).astype(a.dtype)
+    return sign, jnp.diagonal(factors, axis1=-2, axis2=-1)
+
+
+def lstsq(
+    a: ArrayLike, b: ArrayLike, rcond: float | None = None, *, numpy_resid: bool = False
+) -> tuple[Any, Any, Any, Any]:
+    """The x that minimises the norm of a @ x - b, with residuals, rank and singular values of a.
+
+    Args:
+      a: a matrix (m, n).
+      b: a vector (m,) or matrix (m, k).
+      rcond: singular values below rcond times the largest one count as zero; the precision times max(m, n) if None.
+      numpy_resid: return no residuals where NumPy returns none.
+    """
+    a = _matrices("lstsq", a)
+    b = jnp.asarray(b)
+    vector = b.ndim == 1
+    if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
+        raise ValueError(f"lstsq takes a matrix a, and a vector or matrix b with as many rows; got {a.shape}, {b.shape}")
+    b = b[:, None] if vector else b
+    m, n = a.shape
+    u, s, vh = svd(a, full_matrices=False)
+    cutoff = (float(jnp.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond) * s[0]
+    kept = s > cutoff
+    rank = jnp.sum(kept)
+    inverse = jnp.where(kept, 1 / jnp.where(kept, s, 1), 0)
+    x = _adjoint(vh) @ (inverse[:, None].astype(a.dtype) * (_adjoint(u) @ b))
+    residuals = jnp.sum(jnp.abs(b - a @ x) ** 2, axis=0)
+    if numpy_resid and (m <= n or not bool(rank == n)):
+        residuals = jnp.zeros((0,), residuals.dtype)
+    return x[:, 0] if vector else x, residuals, rank, s
+
+
+def pinv(
+    a: ArrayLike, rtol: ArrayLike | None = None, hermitian: bool = False, *, rcond: ArrayLike | None = None
+) -> Any:
+    """The Moore-Penrose inverse of matrices (..., m, n).
+
+    Args:
+      rtol: singular values below rtol times the largest one count as zero; 10 * max(m, n) * precision if None.
+      hermitian: the matrices are Hermitian.
+      rcond: the older name of rtol.
+    """
+    a = _matrices("pinv", a)
+    if rtol is None:
+        rtol = 10.0 * max(a.shape[-2:]) * float(jnp.finfo(a.dtype).eps) if rcond is None else rcond
+    u, s, vh = svd(a, full_matrices=False, hermitian=hermitian)
+    kept = s > jnp.asarray(rtol)[..., None] * s[..., :1]
+    inverse = jnp.where(kept, 1 / jnp.where(kept, s, 1), 0).astype(a.dtype)
+    return _adjoint(vh) @ (inverse[..., :, None] * _adjoint(u))
+
+
+# ----------------------------------------------------------------------------------------------- decompositions
+
+
+def cholesky(a: ArrayLike, *, upper: bool = False, symmetrize_input: bool = True) -> Any:
+    """The lower triangular L with L @ adjoint(L) = a; its adjoint if `upper`. NaN if a is not positive definite."""
+    a = _matrices("cholesky", a, square=True)
+    factor = lax.linalg.cholesky(_adjoint(a) if upper else a, symmetrize_input=symmetrize_input)
+    return _adjoint(factor) if upper else factor
+
+
+def svd(
+    a: ArrayLike,
+    full_matrices: bool = True,
+    compute_uv: bool = True,
+    hermitian: bool = False,
+    subset_by_index: tuple[int, int] | None = None,
+) -> Any:
+    """The singular value decomposition a = U @ diag(S) @ Vh of matrices (..., m, n).
+
+    Args:
+      full_matrices: U and Vh are square.
+      compute_uv: return (U, S, Vh), else S alone.
+      hermitian: the matrices are Hermitian, and the decomposition is made of their eigenvectors.
+      subset_by_index: a range of singular values, by number, to return.
+    """
+    a = _matrices("svd", a)
+    if hermitian:
+        w, v = eigh(a)
+        order = jnp.argsort(-jnp.abs(w), axis=-1)
+        w = jnp.take_along_axis(w, order, axis=-1)
+        if not compute_uv:
+            return jnp.abs(w)
+        v = jnp.take_along_axis(v, order[..., None, :], axis=-1)
+        sign = jnp.where(w < 0, -1, 1).astype(v.dtype)
+        return SVDResult(v, jnp.abs(w), _adjoint(v * sign[..., None, :]))
+    found = lax.linalg.svd(
+        a, full_matrices=full_matrices, compute_uv=compute_uv, subset_by_index=subset_by_index
+    )
+    return SVDResult(*found) if compute_uv else found
+
+
+def svdvals(x: ArrayLike, /) -> Any:
+    """The singular values of matrices (..., m, n), the largest first."""
+    return svd(x, full_matrices=False, compute_uv=False)
+
+
+def eig(a: ArrayLike) -> EigResult:
+    """Eigenvalues, and eigenvectors as columns, of square matrices (..., n, n). Complex."""
+    a = _matrices("eig", a, square=True)
+    return EigResult(*lax.linalg.eig(a, compute_left_eigenvectors=False))
+
+
+def eigvals(a: ArrayLike) -> Any:
+    """The eigenvalues of square matrices (..., n, n). Complex."""
+    a = _matrices("eigvals", a, square=True)
+    return lax.linalg.eig(a, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
+
+
+def eigh(a: ArrayLike, UPLO: str | None = None, symmetrize_input: bool = True) -> EighResult:  # noqa: N803
+    """Ascending eigenvalues, and eigenvectors as columns, of Hermitian matrices (..., n, n).
+
+    Args:
+      UPLO: "L" or "U": which triangle is read, unless `symmetrize_input` takes the mean of a and its adjoint first.
+    """
+    a = _matrices("eigh", a, square=True)
+    if UPLO not in (None, "L", "U"):
+        raise ValueError(f"UPLO must be one of None, 'L', or 'U', got {UPLO}")
+    vectors, values = lax.linalg.eigh(a, lower=UPLO != "U", symmetrize_input=symmetrize_input)
+    return EighResult(values, vectors)
+
+
+def eigvalsh(a: ArrayLike, UPLO: str | None = "L", *, symmetrize_input: bool = True) -> Any:  # noqa: N803
+    """The ascending eigenvalues of Hermitian matrices (..., n, n)."""
+    return eigh(a, UPLO, symmetrize_input).eigenvalues
+
+
+def qr(a: ArrayLike, mode: str = "reduced") -> Any:
+    """The decomposition a = Q @ R of matrices (..., m, n), with orthonormal columns of Q and upper triangular R.
+
+    Args:
+      mode: "reduced", "complete" (Q is square), or "r" (R alone).
+    """
+    a = _matrices("qr", a)
+    if mode not in ("reduced", "complete", "full", "r"):
+        raise ValueError(f"Unsupported QR decomposition mode '{mode}'")
+    q, r = lax.linalg.qr(a, full_matrices=mode in ("complete", "full"))
+    return r if mode == "r" else QRResult(q, r)
+
+
+# -------------------------------------------------------------------------------------- norms, ranks, products
+
+
+def norm(
+    x: ArrayLike,
+    ord: int | float | str | None = None,
+    axis: None | tuple[int, ...] | int = None,
+    keepdims: bool = False,
+) -> Any:
+    """The norm of vectors or matrices.
+
+    Args:
+      ord: which norm, as in NumPy; that of Frobenius (2 for vectors) if None.
+      axis: one axis for vectors, two for matrices; all of them if None.
+    """
+    x = jnp.asarray(x)
+    x = convert(x, inexact_dtype(x.dtype))
+    if axis is None:
+        if ord is None:
+            total = jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), keepdims=keepdims))
+            return total
+        axis = tuple(range(x.ndim))
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    if len(axes) == 1:
+        return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
+    if len(axes) == 2:
+        return _matrix_norm(x, "fro" if ord is None else ord, axes, keepdims)
+    raise ValueError(f"Improper number of axes for norm: {axis=}. Pass one axis to compute a vector-norm, or two.")
+
+
+def vector_norm(
+    x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: int | float | str = 2
+) -> Any:
+    """(sum(abs(x)**ord))**(1/ord) along axes; the largest or smallest absolute value for +-inf, a count for 0."""
+    x = jnp.asarray(x)
+    x = convert(x, inexact_dtype(x.dtype))
+    if isinstance(ord, str):
+        raise ValueError(f"Invalid order {ord!r} for vector norm.")
+    size = jnp.abs(x)
+    if ord == np.inf:
+        return jnp.max(size, axis=axis, keepdims=keepdims, initial=0)
+    if ord == -np.inf:
+        return jnp.min(size, axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return jnp.sum((x != 0).astype(size.dtype), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return jnp.sum(size, axis=axis, keepdims=keepdims)
+    if ord == 2:
+        return jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), axis=axis, keepdims=keepdims))
+    return jnp.sum(size**ord, axis=axis, keepdims=keepdims) ** (1.0 / ord)
+
+
+def _matrix_norm(x: Any, ord: int | float | str, axes: tuple[int, ...], keepdims: bool) -> Any:
+    row, column = (a % x.ndim for a in axes)
+    size = jnp.abs(x)
+    if ord == "fro":
+        return jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), axis=(row, column), keepdims=keepdims))
+    if ord in (1, -1, np.inf, -np.inf):
+        assert not isinstance(ord, str)
+        summed, other = (row, column) if abs(ord) == 1 else (column, row)
+        sums = jnp.sum(size, axis=summed, keepdims=True)
+        found = (jnp.max if ord > 0 else jnp.min)(sums, axis=other, keepdims=True)
+        return found if keepdims else jnp.squeeze(found, (row, column))
+    if ord in (2, -2, "nuc"):
+        s = svdvals(jnp.moveaxis(x, (row, column), (-2, -1)))
+        value = jnp.sum(s, -1) if ord == "nuc" else s[..., 0] if ord == 2 else s[..., -1]
+        return jnp.expand_dims(value, sorted((row, column))) if keepdims else value
+    raise ValueError(f"Invalid order '{ord}' for matrix norm.")
+
+
+def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: int | float | str = "fro") -> Any:
+    """The norm of matrices (..., m, n)."""
+    return _matrix_norm(_matrices("matrix_norm", x), ord, (-2, -1), keepdims)
+
+
+def cond(x: ArrayLike, p: Any = None) -> Any:
+    """The condition number of matrices, norm(x) * norm(inv(x)); by singular values if p is None, 2 or -2."""
+    x = _matrices("cond", x)
+    if p in (None, 2, -2):
+        s = svdvals(x)
+        ratio = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    else:
+        ratio = matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
+    bad = jnp.isnan(ratio) & ~jnp.any(jnp.isnan(x), axis=(-2, -1))
+    return jnp.where(bad, jnp.inf, ratio)
+
+
+def matrix_rank(
+    M: ArrayLike,  # noqa: N803
+    rtol: ArrayLike | None = None,
+    *,
+    hermitian: bool = False,
+    tol: ArrayLike | None = None,
+) -> Any:
+    """The number of singular values above rtol times the largest one (max(m, n) * precision if None)."""
+    x = _matrices("matrix_rank", M)
+    s = svd(x, full_matrices=False, compute_uv=False, hermitian=hermitian)
+    if rtol is None:
+        rtol = max(x.shape[-2:]) * float(jnp.finfo(s.dtype).eps) if tol is None else tol
+    return jnp.sum(s > jnp.asarray(rtol)[..., None] * s[..., :1], axis=-1)
+
+
+def matrix_power(a: ArrayLike, n: int) -> Any:
+    """Square matrices (..., k, k) to an integer power, by repeated squaring; inverses for a negative one."""
+    a = jnp.asarray(a)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"matrix_power takes square matrices [..., n, n], got shape {a.shape}")
+    if not isinstance(n, int | np.integer):
+        raise TypeError(f"matrix_power takes an integer exponent, got {n!r}")
+    if n == 0:
+        return jnp.broadcast_to(jnp.eye(a.shape[-1], dtype=a.dtype), a.shape)
+    if n < 0:
+        a, n = inv(a), -n
+    result = None
+    while True:
+        if n % 2:
+            result = a if result is None else result @ a
+        n //= 2
+        if n == 0:
+            return result
+        a = a @ a
+
+
+def multi_dot(arrays: Sequence[ArrayLike], *, precision: Any = None) -> Any:
+    """The product of matrices, multiplied in the order that takes the fewest operations; the ends may be vectors."""
+    if len(arrays) < 2:
+        raise ValueError("multi_dot requires at least two arrays")
+    found = [jnp.asarray(a) for a in arrays]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    terms, at = [], 0
+    for n, a in enumerate(found):
+        if a.ndim == 1 and n in (0, len(found) - 1):
+            terms.append(letters[at])
+            continue
+        if a.ndim != 2:
+            raise ValueError(f"multi_dot: array {n} of {len(found)} must be a matrix, got shape {a.shape}")
+        terms.append(letters[at : at + 2])
+        at += 1
+    ends = ("" if found[0].ndim == 1 else terms[0][0]) + ("" if found[-1].ndim == 1 else terms[-1][-1])
+    return jnp.einsum(f"{','.join(terms)}->{ends}", *found, optimize="auto", precision=precision)
+
+
+def tensorinv(a: ArrayLike, ind: int = 2) -> Any:
+    """The inverse of a as a map from its last axes to its first `ind` ones."""
+    a = jnp.asarray(a)
+    if ind <= 0:
+        raise ValueError(f"ind must be a positive integer; got {ind=}")
+    rows, columns = a.shape[:ind], a.shape[ind:]
+    size = functools.reduce(lambda x, y: x * y, columns, 1)
+    return inv(a.reshape(-1, size)).reshape(*columns, *rows)
+
+
+def tensorsolve(a: ArrayLike, b: ArrayLike, axes: tuple[int, ...] | None = None) -> Any:
+    """The x with tensordot(a, x, x.ndim) = b."""
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    if axes is not None:
+        a = jnp.moveaxis(a, axes, tuple(range(a.ndim - len(axes), a.ndim)))
+    shape = a.shape[b.ndim :]
+    return solve(a.reshape(b.size, -1), b.ravel()).reshape(shape)
+
+
+def outer(x1: ArrayLike, x2: ArrayLike, /) -> Any:
+    """The products of all pairs of elements of two vectors."""
+    x1, x2 = jnp.asarray(x1), jnp.asarray(x2)
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ValueError(f"outer takes vectors, got shapes {x1.shape} and {x2.shape}")
+    return jnp.outer(x1, x2)
+
+
+def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:
+    """The cross product of vectors of three elements along an axis."""
+    x1, x2 = jnp.asarray(x1), jnp.asarray(x2)
+    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+        raise ValueError(
+            f"Both input arrays must be (arrays of) 3-dimensional vectors, but they have {x1.shape[axis]=} and "
+            f"{x2.shape[axis]=}"
+        )
+    return jnp.cross(x1, x2, axis=axis)
+
+
+def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Any:
+    """The diagonals of matrices (..., m, n)."""
+    return jnp.diagonal(x, offset=offset, axis1=-2, axis2=-1)
+
+
+def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sums of the diagonals of matrices (..., m, n)."""
+    return jnp.trace(x, offset=offset, axis1=-2, axis2=-1, dtype=dtype)
+
+
+def matmul(x1: ArrayLike, x2: ArrayLike, /, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+    """The products of matrices."""
+    return jnp.matmul(x1, x2, precision=precision, preferred_element_type=preferred_element_type)
+
+
+def matrix_transpose(x: ArrayLike, /) -> Any:
+    """Matrices with their last two axes exchanged."""
+    return jnp.matrix_transpose(x)
+
+
+def vecdot(
+    x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
+    """The products of vectors along an axis, the first conjugated."""
+    return jnp.vecdot(x1, x2, axis=axis, precision=precision, preferred_element_type=preferred_element_type)
+
+
+def tensordot(
+    x1: ArrayLike,
+    x2: ArrayLike,
+    /,
+    *,
+    axes: Any = 2,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    out_sharding: Any = None,
+) -> Any:
+    """The products of arrays, summed over pairs of axes."""
+    return jnp.tensordot(x1, x2, axes=axes, precision=precision, preferred_element_type=preferred_element_type)
