@@ -80,6 +80,7 @@ from wengert.core import pretty as _pretty  # noqa: F401  (says how jaxprs print
 from wengert.core.array import ArrayBase
 from wengert.core.device import Device as Device
 from wengert.core.dtypes import float0 as float0
+from wengert.explain import explain as explain
 from wengert.runtime import late as _late
 from wengert.transforms.api_util import ShapeDtypeStruct as ShapeDtypeStruct
 from wengert.transforms.checkpoint import (
@@ -134,6 +135,7 @@ _SUBMODULES = (
     "scipy",
     "sharding",
     "stages",
+    "test_util",
     "tree_util",
     "typing",
 )
