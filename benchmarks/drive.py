@@ -91,10 +91,16 @@ class Worker:
 
 
 @contextmanager
-def both_workers() -> Iterator[dict[str, Worker]]:
-    """A fresh process for each library, and an empty folder for compiled programs."""
+def _empty_cache() -> Iterator[dict[str, str]]:
+    """The environment for a process that finds no compiled programs; modules may be kept as bytecode, as usual."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {"WENGERT_COMPILATION_CACHE_DIR": folder}
+        yield {"WENGERT_COMPILATION_CACHE_DIR": folder, "PYTHONDONTWRITEBYTECODE": ""}
+
+
+@contextmanager
+def both_workers() -> Iterator[dict[str, Worker]]:
+    """A fresh process for each library."""
+    with _empty_cache() as environment:
         with Worker("wengert", environment) as ours, Worker("jax", environment) as theirs:
             yield {"wengert": ours, "jax": theirs}
 
@@ -142,15 +148,17 @@ def _first_calls(outcome: Outcome, rounds: int) -> None:
 
 
 def _starts(outcome: Outcome, rounds: int) -> None:
-    """A whole program in a fresh interpreter, which may keep bytecode as it does by default."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """A whole program in a fresh interpreter, with nothing compiled before."""
     printed = {}
     for i in range(rounds):
         for library in _in_turn(i):
             command = [sys.executable, "-c", str(outcome.row.run).format(jax=library)]
-            start = time.perf_counter()
-            done = subprocess.run(command, capture_output=True, text=True, env=environment)
-            outcome.times[library].append(time.perf_counter() - start)
+            with _empty_cache() as environment:
+                start = time.perf_counter()
+                done = subprocess.run(
+                    command, capture_output=True, text=True, env={**os.environ, **environment}
+                )
+                outcome.times[library].append(time.perf_counter() - start)
             if done.returncode:
                 last_line = (done.stderr.strip().splitlines() or ["no message"])[-1]
                 raise Failed(f"{library}: {last_line}")

@@ -32,14 +32,12 @@ def add_arrays(jax: Any, x: Any, y: Any) -> Any:
     return x + y
 
 
-enter(
-    Row(
-        "import and first operation", "start",
-        "import {jax}.numpy as jnp\nprint(jnp.arange(10.0) + 1)",
-        inputs=normal(), at_most=0.25,
-        limit=program("import numpy as np\nprint(np.arange(10.0) + 1)"),
-    )
-)  # fmt: skip
+FIRST_OPERATION = "import {jax}.numpy as jnp\nprint(jnp.arange(10.0) + 1)"
+FIRST_JIT = "import {jax}\nimport {jax}.numpy as jnp\nprint({jax}.jit(lambda x: x + 1)(jnp.arange(10.0)))"
+NUMPY = program("import numpy as np\nprint(np.arange(10.0) + 1)")
+
+enter(Row("import and first operation", "start", FIRST_OPERATION, normal(), 0.25, NUMPY))
+enter(Row("import and first jitted call", "start", FIRST_JIT, normal(), 0.5, NUMPY))
 
 
 @row("x + x*x + x*x*x on 1e6", normal((MILLION,)), 0.8, limit=work(8 * MILLION, 4 * MILLION))
