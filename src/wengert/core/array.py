@@ -106,7 +106,7 @@ def copy_aligned(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
         return np.array(source, dtype, order="C", copy=True)
     raw = np.empty(nbytes + _LINE, np.uint8)
     start = -raw.__array_interface__["data"][0] % _LINE
-    copy = raw[start : start + nbytes].view(dtype).reshape(source.shape)
+    copy: np.ndarray[Any, Any] = raw[start : start + nbytes].view(dtype).reshape(source.shape)
     np.copyto(copy, source, casting="unsafe")
     return copy
 
