@@ -100,9 +100,12 @@ def _empty_cache() -> Iterator[dict[str, str]]:
 @contextmanager
 def both_workers() -> Iterator[dict[str, Worker]]:
     """A fresh process for each library."""
-    with _empty_cache() as environment:
-        with Worker("wengert", environment) as ours, Worker("jax", environment) as theirs:
-            yield {"wengert": ours, "jax": theirs}
+    with (
+        _empty_cache() as environment,
+        Worker("wengert", environment) as ours,
+        Worker("jax", environment) as theirs,
+    ):
+        yield {"wengert": ours, "jax": theirs}
 
 
 def measure(row: Row, rounds: int) -> Outcome:
