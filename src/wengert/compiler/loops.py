@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
+from wengert.core.jaxpr import Eqn
 
 DType: TypeAlias = np.dtype[Any]
 BOOL = np.dtype(bool)
@@ -352,12 +353,12 @@ class Exprs:
 
 
 class Stmt:
-    """A statement. `source` is the user's line that it comes from, if there is one."""
+    """A statement. `source` is the equation that it computes, or a part of it, if there is one."""
 
     __slots__ = ("source",)
 
     def __init__(self) -> None:
-        self.source: Any = None
+        self.source: Eqn | None = None
 
 
 class For(Stmt):

@@ -177,7 +177,7 @@ class Block:
                     self.store(v, target)
         for stmt in self.stmts[first:]:
             if stmt.source is None:
-                stmt.source = eqn.source
+                stmt.source = eqn
 
     def _emit(self, eqn: Eqn, wanted: list[View], loop_code: bool) -> Sequence[View]:
         """Append what computes an equation that isn't pulled; returns where its results are."""

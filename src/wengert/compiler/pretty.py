@@ -56,6 +56,13 @@ def format_program(program: Program) -> str:
     return _Printer(program).text()
 
 
+def buffer_names(program: Program) -> dict[Buffer, str]:
+    """What `format_program` calls the buffers."""
+    printer = _Printer(program)
+    printer.text()
+    return printer.buffers
+
+
 class _Printer:
     def __init__(self, program: Program):
         self.program = program
