@@ -645,8 +645,7 @@ def round(a: ArrayLike, decimals: int = 0, out: None = None) -> Any:
     if dtype.kind in "biu":
         if decimals >= 0 or dtype == bool_dtype:
             return a
-        factor = scalar(10**-decimals, dtype)
-        return lax.mul(lax.div(a, factor), factor)  # towards zero, as JAX does
+        return _round_integer(a, 10**-decimals)
     if decimals == 0:
         return _round_even(a)
     # 16-bit floats overflow in the scaled values, so the work is done in float32.
@@ -660,6 +659,17 @@ def round(a: ArrayLike, decimals: int = 0, out: None = None) -> Any:
     else:
         result = lax.mul(_round_even(lax.div(x, factor)), factor)
     return convert(result, dtype, a.weak_type)
+
+
+def _round_integer(a: Any, unit: int) -> Any:
+    """The nearest multiple of `unit`; halves go to the even multiple."""
+    factor, one = scalar(unit, a.dtype), scalar(1, a.dtype)
+    quotient = _floor_divide(a, factor)
+    rest = lax.sub(a, lax.mul(quotient, factor))
+    twice = lax.add(rest, rest)
+    odd = lax.eq(lax.bitwise_and(quotient, one), one)
+    up = lax.bitwise_or(lax.gt(twice, factor), lax.bitwise_and(lax.eq(twice, factor), odd))
+    return lax.mul(lax.add(quotient, lax.convert_element_type(up, a.dtype)), factor)
 
 
 around = round

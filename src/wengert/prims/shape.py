@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert.core import dtypes
-from wengert.core.array import ArrayBase
+from wengert.core.array import ArrayBase, from_numpy
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.prims.axes import broadcast_in_dim, move_axis, transpose
@@ -376,7 +376,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None
         fill_value = (
             convert_element_type(fill_value, dtype) if scalar else np.asarray(fill_value).astype(dtype)[()]
         )
-    return broadcast_in_dim(fill_value, shape, ())
+    out = broadcast_in_dim(fill_value, shape, ())
+    return out if isinstance(out, ArrayBase) else from_numpy(np.asarray(out))  # a NumPy scalar, of shape ()
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sharding: Any = None) -> Any:
