@@ -455,6 +455,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "fma": lambda x, y, z: np.longdouble(x) * np.longdouble(y) + np.longdouble(z),
     "copy": lambda x: x,
     "div": _div,
+    "div_by": lambda x, y, z: _div(x, y),
     "sqrt": np.sqrt,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "rem": _rem,
@@ -482,7 +483,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "acosh": np.arccosh,
     "atanh": np.arctanh,
     "cbrt": np.cbrt,
-    "pow": np.power,
+    "pow": lambda x, y: np.power(np.full(1, x), np.full(1, y))[0],  # NumPy takes a scalar 0.5 for a square root
     "erf": lambda x: special.erf(x),
     "erfc": lambda x: special.erfc(x),
     "erf_inv": lambda x: special.erfinv(x),
