@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import limits, report
-from benchmarks.drive import Failed, both_workers, measure
+from benchmarks import drive, limits, report
 from benchmarks.rows import Row, first_call_of
 from benchmarks.table import TABLE
 
@@ -34,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write all measured times to this file, too"
     )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table for a page, too")
     return parser.parse_args()
 
 
@@ -58,9 +58,9 @@ def chosen(options: argparse.Namespace) -> list[Row]:
 def versions() -> dict[str, str]:
     """What is compared; ends the program if one of the two cannot be imported."""
     try:
-        with both_workers() as workers:
+        with drive.both_workers() as workers:
             found = {library: process.ask("version") for library, process in workers.items()}
-    except Failed as failure:
+    except drive.Failed as failure:
         sys.exit(f'{failure}\nBoth are installed by: pip install ".[bench]"')
     return {**found, "numpy": np.__version__, "python": platform.python_version()}
 
@@ -73,17 +73,21 @@ def main() -> int:
     print(limits.describe())
     table = report.Table([f"{row.name} (later)" if row.later else row.name for row in rows])
     print(table.header())
-    outcomes, records = [], []
+    outcomes: list[drive.Outcome] = []
+    lowest: list[float | None] = []
     for row in rows:
-        outcome = measure(row, options.rounds)
+        outcome = drive.measure(row, options.rounds)
         limit = row.limit() if row.limit else None
         outcomes.append(outcome)
-        records.append(report.as_json(outcome, limit))
+        lowest.append(limit)
         print(*table.lines(outcome, limit), sep="\n", flush=True)
     print(report.summary(outcomes))
     if options.json:
+        records = [report.as_json(outcome, limit) for outcome, limit in zip(outcomes, lowest, strict=True)]
         content = {"versions": about, "machine": limits.describe(), "rows": records}
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if options.markdown:
+        options.markdown.write_text(report.as_markdown(outcomes, lowest), encoding="utf-8")
     return int(any(outcome.failed or outcome.differs for outcome in outcomes))
 
 

@@ -71,6 +71,13 @@ def summary(outcomes: list[Outcome]) -> str:
     return text
 
 
+def as_markdown(outcomes: list[Outcome], limits: list[float | None]) -> str:
+    """The whole table, for a page."""
+    lines = [HEADER, ("---", *["---:"] * (len(HEADER) - 1))]
+    lines += [cells(outcome, limit) for outcome, limit in zip(outcomes, limits, strict=True)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def as_json(outcome: Outcome, limit: float | None) -> dict[str, Any]:
     return {
         "row": outcome.row.name,

@@ -69,6 +69,13 @@ def test_verdict(result: drive.Outcome, said: str) -> None:
     assert said in report.Table(["a row"]).lines(result, limit=0.5)[0]
 
 
+def test_the_table_for_a_page_has_a_line_for_each_row() -> None:
+    page = report.as_markdown([outcome(1.0, 2.0), outcome(1.0, 2.0, failed="jax: no")], [0.5, None])
+    assert [line.count("|") for line in page.splitlines()] == [len(report.HEADER) + 1] * 4
+    assert "| 500 ms | 2.0x |" in page.splitlines()[2]
+    assert "FAILED" in page.splitlines()[3]
+
+
 def test_the_best_round_counts() -> None:
     assert outcome(1.0, 2.0).ratio == 0.5
     assert outcome(1.0, 2.0).middle_ratio == 0.75
