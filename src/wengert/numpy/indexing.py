@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
-from wengert.core.array import ArrayBase
-from wengert.core.trace import Tracer
+from wengert.core.array import Array, ArrayBase, wrap
+from wengert.core.avals import ShapedArray
+from wengert.core.trace import Tracer, current_trace as _current_trace, eval_trace
 from wengert.errors import NonConcreteBooleanIndexError
 from wengert.numpy._util import as_array, broadcast_to_shape, concrete, convert, scalar
 
@@ -308,17 +309,20 @@ def insert_new_axes(x: Any, index: Index) -> Any:
     return x
 
 
+_BASIC = frozenset((int, slice, type(None), type(Ellipsis)))
+
+
 def getitem(self: Any, item: Any) -> Any:
     """x[item]; see the module."""
-    if item.__class__ is int:  # the common case, without the general machinery
-        shape = self.aval.shape
-        if shape:
-            n = shape[0]
-            if n:
-                i = item + n if item < 0 else item
-                i = 0 if i < 0 else n - 1 if i >= n else i
-                row = lax.slice(self, (i, *[0] * (len(shape) - 1)), (i + 1, *shape[1:]))
-                return lax.squeeze(row, (0,))
+    if self.__class__ is Array and _current_trace() is eval_trace:
+        kind = item.__class__
+        if kind in _BASIC or (kind is tuple and all(i.__class__ in _BASIC for i in item)):
+            try:  # a view of NumPy's, which is what slice, rev and squeeze would make
+                values = self._np[item]
+            except (IndexError, TypeError):  # beyond the bounds, or not an index at all: as below
+                pass
+            else:
+                return wrap(values, ShapedArray(values.shape, self.aval.dtype, self.aval.weak_type))
     return take_index(self, item)
 
 

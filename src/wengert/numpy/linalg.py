@@ -137,7 +137,9 @@ def lstsq(
     b = jnp.asarray(b)
     vector = b.ndim == 1
     if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
-        raise ValueError(f"lstsq takes a matrix a, and a vector or matrix b with as many rows; got {a.shape}, {b.shape}")
+        raise ValueError(
+            f"lstsq takes a matrix a, and a vector or matrix b with as many rows; got {a.shape}, {b.shape}"
+        )
     b = b[:, None] if vector else b
     m, n = a.shape
     u, s, vh = svd(a, full_matrices=False)
@@ -287,11 +289,18 @@ def norm(
         return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
     if len(axes) == 2:
         return _matrix_norm(x, "fro" if ord is None else ord, axes, keepdims)
-    raise ValueError(f"Improper number of axes for norm: {axis=}. Pass one axis to compute a vector-norm, or two.")
+    raise ValueError(
+        f"Improper number of axes for norm: {axis=}. Pass one axis to compute a vector-norm, or two."
+    )
 
 
 def vector_norm(
-    x: ArrayLike, /, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, ord: int | float | str = 2
+    x: ArrayLike,
+    /,
+    *,
+    axis: int | tuple[int, ...] | None = None,
+    keepdims: bool = False,
+    ord: int | float | str = 2,
 ) -> Any:
     """(sum(abs(x)**ord))**(1/ord) along axes; the largest or smallest absolute value for +-inf, a count for 0."""
     x = jnp.asarray(x)
@@ -450,7 +459,9 @@ def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return jnp.trace(x, offset=offset, axis1=-2, axis2=-1, dtype=dtype)
 
 
-def matmul(x1: ArrayLike, x2: ArrayLike, /, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def matmul(
+    x1: ArrayLike, x2: ArrayLike, /, *, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
     """The products of matrices."""
     return jnp.matmul(x1, x2, precision=precision, preferred_element_type=preferred_element_type)
 
@@ -461,7 +472,13 @@ def matrix_transpose(x: ArrayLike, /) -> Any:
 
 
 def vecdot(
-    x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None
+    x1: ArrayLike,
+    x2: ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    precision: Any = None,
+    preferred_element_type: Any = None,
 ) -> Any:
     """The products of vectors along an axis, the first conjugated."""
     return jnp.vecdot(x1, x2, axis=axis, precision=precision, preferred_element_type=preferred_element_type)
@@ -478,4 +495,6 @@ def tensordot(
     out_sharding: Any = None,
 ) -> Any:
     """The products of arrays, summed over pairs of axes."""
-    return jnp.tensordot(x1, x2, axes=axes, precision=precision, preferred_element_type=preferred_element_type)
+    return jnp.tensordot(
+        x1, x2, axes=axes, precision=precision, preferred_element_type=preferred_element_type
+    )

@@ -83,6 +83,12 @@ def matmul(
             raise ValueError(
                 f"matmul input operand {position} must have ndim at least 1, but it has ndim 0; use * for scalars"
             )
+    if x.ndim <= 2 and y.ndim <= 2:
+        contracting = ((x.ndim - 1,), (0,))
+        result = lax.dot_general(
+            x, y, (contracting, ((), ())), precision=precision, preferred_element_type=dtype
+        )
+        return convert(result, dtype, weak)
     x_matrix, y_matrix = x.ndim > 1, y.ndim > 1
     x_batch, y_batch = x.shape[: max(0, x.ndim - 2)], y.shape[: max(0, y.ndim - 2)]
     x, y, paired, x_only, y_only, rank = _batch_axes(x, y, x_batch, y_batch)
