@@ -456,6 +456,33 @@ def reduction(b: Builder) -> Value | None:
     return Value(b.choose(bits if x.kind == "b" else [lax.reduce_sum, lax.reduce_prod, *bits])(x.x, axes))
 
 
+def cumulative(b: Builder) -> Value | None:
+    x = b.pick(lambda v: len(v.shape) > 0 and v.kind in "fiu" and v.dtype.itemsize != 2)
+    if x is None:
+        return None
+    axis, reverse = b.integer(0, len(x.shape) - 1), b.flag()
+    if b.flag():
+        return x.like(b.choose([lax.cummax, lax.cummin])(x.x, axis, reverse))
+    if x.kind != "f":
+        return Value(b.choose([lax.cumsum, lax.cumprod])(x.x, axis, reverse))
+    n = max(x.shape[axis], 1)
+    out = lax.cumsum(x.x, axis, reverse)
+    return Value(
+        out, x.bound * n, x.quantum, 0.0 if x.quantum else n * (x.error + rounding(out, n * x.bound))
+    )
+
+
+def bits(b: Builder) -> Value | None:
+    x = b.pick(lambda v: v.kind in "iu")
+    if x is None:
+        return None
+    to = b.choose([d for d in INTS if d != x.dtype.name])
+    wider = np.dtype(to).itemsize // x.dtype.itemsize
+    if wider > 1 and x.shape[-1:] != (wider,):
+        return None
+    return Value(lax.bitcast_convert_type(x.x, np.dtype(to)))
+
+
 def place_of_extremum(b: Builder) -> Value | None:
     x = b.pick(lambda v: v.exact and v.kind != "c" and any(v.shape))
     if x is None:
@@ -542,20 +569,40 @@ def gathering(b: Builder) -> Value | None:
 
 
 def scattering(b: Builder) -> Value | None:
+    """Updates of windows that are whole along all axes but one, at positions along it."""
     x = b.pick(lambda v: len(v.shape) > 0 and 0 not in v.shape and v.kind in "iuf" and v.dtype.itemsize != 2)
-    if x is None:
+    indices = x and b.pick(lambda v: v.dtype == np.int32 and 0 < v.size < 20 and len(v.shape) < 3)
+    if x is None or indices is None:
         return None
-    updates = b.pick(lambda v: v.dtype == x.dtype and v.shape[1:] == x.shape[1:] and len(v.shape) > 0)
-    indices = updates and b.pick(lambda v: v.dtype == np.int32 and v.shape == updates.shape[:1])
-    if updates is None or indices is None:
+    axis = b.integer(0, len(x.shape) - 1)
+    window = [d if i != axis else b.integer(1, d) for i, d in enumerate(x.shape)]
+    inserted = window[axis] == 1 and b.flag()
+    kept = [d for i, d in enumerate(window) if i != axis or not inserted]
+    rank = len(indices.shape)
+    updates = _filled(b, (*indices.shape, *kept), x.dtype)
+    if updates is None or len(updates.shape) > 5:
         return None
-    numbers = lax.ScatterDimensionNumbers(tuple(range(1, len(x.shape))), (0,), (0,))
-    rows = lax.expand_dims(indices.x, (1,))
-    add = b.flag()
-    out = (lax.scatter_add if add else lax.scatter_max)(x.x, rows, updates.x, numbers)
+    numbers = lax.ScatterDimensionNumbers(
+        tuple(range(rank, rank + len(kept))), (axis,) if inserted else (), (axis,)
+    )
+    rows = lax.expand_dims(indices.x, (rank,))
+    mode = b.choose((lax.GatherScatterMode.FILL_OR_DROP, lax.GatherScatterMode.CLIP))
+    rule = b.choose([lax.scatter_add, lax.scatter_max, lax.scatter_min, lax.scatter])
+    out = rule(x.x, rows, updates.x, numbers, mode=mode)
     if x.kind != "f":
         return Value(out)
-    return summed(out, x, *[updates] * max(indices.size, 1)) if add else joined(out, x, updates)
+    return summed(out, x, *[updates] * updates.size) if rule is lax.scatter_add else joined(out, x, updates)
+
+
+def _filled(b: Builder, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Value | None:
+    """A value of the given type: one that there is, or one that is made by broadcasting."""
+    found = b.pick(lambda v: v.dtype == dtype and v.shape == shape)
+    if found is not None or math.prod(shape) > MOST_ELEMENTS:
+        return found
+    n = len(shape)
+    small = b.pick(lambda v: v.dtype == dtype and len(v.shape) <= n and v.shape == shape[n - len(v.shape) :])
+    small = small or Constant(dtype, 2)
+    return small.like(lax.broadcast_in_dim(small.x, shape, range(n - len(small.shape), n)))
 
 
 # ------------------------------------------------------------------------------------------------ control flow
@@ -715,10 +762,10 @@ def _ones(like: Value) -> Value:
 
 
 RULES: list[Callable[[Builder], Value | None]] = [
-    unary, binary, smooth, binary, slicing, padding, reduction, broadcast, concatenation, permutation, reshaping,
-    comparison, selection, reduction, conversion, reversal, squeezing, reduction, clamping, counting, contraction,
-    dynamic_slicing, dynamic_updating, gathering, gathering, contraction, place_of_extremum, scattering, scattering,
-    reduction, smooth, scanning, repeating, branching,
+    unary, binary, smooth, binary, cumulative, bits, slicing, padding, reduction, broadcast, concatenation,
+    permutation, reshaping, comparison, selection, reduction, conversion, reversal, squeezing, reduction, clamping,
+    counting, contraction, dynamic_slicing, dynamic_updating, gathering, gathering, contraction, place_of_extremum,
+    scattering, scattering, reduction, smooth, scanning, repeating, branching,
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------------- programs
