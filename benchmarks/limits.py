@@ -105,7 +105,7 @@ def work(traffic: float = 0, flops: float = 0, divides: float = 0) -> Limit:
 
     def seconds() -> float:
         # A power of two, so that few sizes are measured; below 1 MiB the threads measured each other's start.
-        size = 1 << int(np.clip(np.log2(max(traffic, 1)), 20, 28))
+        size = 1 << int(np.clip(np.ceil(np.log2(max(traffic, 1))), 20, 28))
         return max(
             traffic / bandwidth(size) if traffic else 0.0,
             flops / operations() if flops else 0.0,
@@ -128,8 +128,8 @@ def program(text: str) -> Limit:
 
 def describe() -> str:
     """The measured rates, in a line."""
-    near, far = bandwidth(1 << 22), bandwidth(1 << 28)
+    rates = ", ".join(f"{bandwidth(mib << 20) / 1e9:.0f} GB/s of {mib} MiB" for mib in (2, 8, 256))
     return (
-        f"{cpus()} CPUs: {near / 1e9:.0f} GB/s within 4 MiB and {far / 1e9:.0f} GB/s within 256 MiB (read"
-        f" plus written), {operations() / 1e9:.0f} GFLOP/s in float32, {divisions() / 1e9:.1f} G divisions/s"
+        f"{cpus()} CPUs: {rates} (read plus written), {operations() / 1e9:.0f} GFLOP/s in float32,"
+        f" {divisions() / 1e9:.1f} G divisions/s"
     )
