@@ -75,7 +75,9 @@ def imported(module: str, node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
         called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
         argument = node.args[0] if node.args else None
-        if called in ("lazy_module", "import_module", "__import__") and isinstance(argument, ast.Constant):
+        if called.lstrip("_") in ("lazy_module", "import_module", "import__") and isinstance(
+            argument, ast.Constant
+        ):
             yield str(argument.value)
 
 

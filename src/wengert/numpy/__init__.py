@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib as _importlib
 import sys
 from typing import Any
 
@@ -25,6 +24,7 @@ from numpy import (
 )
 from numpy.exceptions import ComplexWarning as ComplexWarning
 
+from wengert._lazy import lazy_module as _lazy_module
 from wengert.core import dtypes as _dtypes
 from wengert.core.array import ArrayBase as _ArrayBase
 from wengert.numpy import array_methods as _array_methods
@@ -456,14 +456,13 @@ from wengert.numpy.windows import (
     kaiser as kaiser,
 )
 
+linalg = _lazy_module("wengert.numpy.linalg")
 ndarray = _ArrayBase
 bool = bool_
 __array_api_version__ = "2024.12"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "linalg":
-        return _importlib.import_module("wengert.numpy.linalg")
     if name in _dtypes.ML_NAMES:  # scalar types of ml_dtypes, which is imported when one is asked for
         value = make_scalar_type(name, _dtypes.as_dtype(name))
         globals()[name] = value

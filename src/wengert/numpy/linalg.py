@@ -11,8 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert import lax, numpy as jnp
+from wengert import lax
 from wengert.core import dtypes
+from wengert.numpy import (
+    creation,
+    linear,
+    manipulation,
+    reductions,
+    scalar_types,
+    selection,
+    sorting,
+    summation,
+    ufuncs,
+)
 from wengert.numpy._util import ArrayLike, convert, inexact_dtype
 from wengert.prims import linalg as prims
 
@@ -49,7 +60,7 @@ def _matrices(name: str, a: ArrayLike, square: bool = False) -> Any:
     Raises:
       ValueError: it has fewer axes, or its matrices aren't square though they must be.
     """
-    a = jnp.asarray(a)
+    a = creation.asarray(a)
     if a.ndim < 2:
         raise ValueError(f"{name} takes matrices, on the last two axes; got an array of shape {a.shape}")
     if square and a.shape[-1] != a.shape[-2]:
@@ -58,7 +69,7 @@ def _matrices(name: str, a: ArrayLike, square: bool = False) -> Any:
 
 
 def _adjoint(x: Any) -> Any:
-    return jnp.conj(jnp.matrix_transpose(x))
+    return ufuncs.conj(manipulation.matrix_transpose(x))
 
 
 # ------------------------------------------------------------------------------------ systems and determinants
@@ -74,7 +85,7 @@ def solve(a: ArrayLike, b: ArrayLike) -> Any:
       ValueError: shapes do not fit.
     """
     a = _matrices("solve", a, square=True)
-    b = jnp.asarray(b)
+    b = creation.asarray(b)
     vector = b.ndim == 1
     n = a.shape[-1]
     if b.ndim == 0 or b.shape[0 if vector else -2] != n:
@@ -82,8 +93,8 @@ def solve(a: ArrayLike, b: ArrayLike) -> Any:
     dtype = dtypes.result_type(a, convert(b, inexact_dtype(b.dtype)))
     a, b = convert(a, dtype), convert(b[:, None] if vector else b, dtype)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a = jnp.broadcast_to(a, (*batch, *a.shape[-2:]))
-    b = jnp.broadcast_to(b, (*batch, *b.shape[-2:]))
+    a = creation.broadcast_to(a, (*batch, *a.shape[-2:]))
+    b = creation.broadcast_to(b, (*batch, *b.shape[-2:]))
     x = prims.solve(a, b)
     return x[..., 0] if vector else x
 
@@ -91,35 +102,35 @@ def solve(a: ArrayLike, b: ArrayLike) -> Any:
 def inv(a: ArrayLike) -> Any:
     """The inverse of square matrices (..., n, n)."""
     a = _matrices("inv", a, square=True)
-    return solve(a, jnp.broadcast_to(jnp.eye(a.shape[-1], dtype=a.dtype), a.shape))
+    return solve(a, creation.broadcast_to(creation.eye(a.shape[-1], dtype=a.dtype), a.shape))
 
 
 def det(a: ArrayLike) -> Any:
     """The determinant of square matrices (..., n, n)."""
     a = _matrices("det", a, square=True)
     sign, diagonal = _signed_diagonal(a)
-    return sign * jnp.prod(diagonal, axis=-1)
+    return sign * reductions.prod(diagonal, axis=-1)
 
 
 def slogdet(a: ArrayLike, *, method: str | None = None) -> SlogdetResult:
     """Sign and logarithm of the absolute value of the determinant of square matrices (..., n, n)."""
     a = _matrices("slogdet", a, square=True)
     sign, diagonal = _signed_diagonal(a)
-    size = jnp.abs(diagonal)
-    zero = jnp.any(size == 0, axis=-1)
-    turn = jnp.prod(diagonal / jnp.where(size == 0, 1, size).astype(a.dtype), axis=-1)
+    size = ufuncs.abs(diagonal)
+    zero = reductions.any(size == 0, axis=-1)
+    turn = reductions.prod(diagonal / selection.where(size == 0, 1, size).astype(a.dtype), axis=-1)
     return SlogdetResult(
-        jnp.where(zero, jnp.zeros((), a.dtype), sign * turn),
-        jnp.where(zero, -jnp.inf, jnp.sum(jnp.log(size), axis=-1)),
+        selection.where(zero, creation.zeros((), a.dtype), sign * turn),
+        selection.where(zero, -np.inf, reductions.sum(ufuncs.log(size), axis=-1)),
     )
 
 
 def _signed_diagonal(a: Any) -> tuple[Any, Any]:
     """The sign of the permutation of the LU decomposition, and the diagonal of U."""
     factors, pivots, _ = lax.linalg.lu(a)
-    moved = jnp.sum(pivots != jnp.arange(a.shape[-1], dtype=pivots.dtype), axis=-1)
-    sign = jnp.where(moved % 2 == 0, 1, -1).astype(a.dtype)
-    return sign, jnp.diagonal(factors, axis1=-2, axis2=-1)
+    moved = reductions.sum(pivots != creation.arange(a.shape[-1], dtype=pivots.dtype), axis=-1)
+    sign = selection.where(moved % 2 == 0, 1, -1).astype(a.dtype)
+    return sign, manipulation.diagonal(factors, axis1=-2, axis2=-1)
 
 
 def lstsq(
@@ -134,7 +145,7 @@ def lstsq(
       numpy_resid: return no residuals where NumPy returns none.
     """
     a = _matrices("lstsq", a)
-    b = jnp.asarray(b)
+    b = creation.asarray(b)
     vector = b.ndim == 1
     if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
         raise ValueError(
@@ -143,14 +154,14 @@ def lstsq(
     b = b[:, None] if vector else b
     m, n = a.shape
     u, s, vh = svd(a, full_matrices=False)
-    cutoff = (float(jnp.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond) * s[0]
+    cutoff = (float(scalar_types.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond) * s[0]
     kept = s > cutoff
-    rank = jnp.sum(kept)
-    inverse = jnp.where(kept, 1 / jnp.where(kept, s, 1), 0)
+    rank = reductions.sum(kept)
+    inverse = selection.where(kept, 1 / selection.where(kept, s, 1), 0)
     x = _adjoint(vh) @ (inverse[:, None].astype(a.dtype) * (_adjoint(u) @ b))
-    residuals = jnp.sum(jnp.abs(b - a @ x) ** 2, axis=0)
+    residuals = reductions.sum(ufuncs.abs(b - a @ x) ** 2, axis=0)
     if numpy_resid and (m <= n or not bool(rank == n)):
-        residuals = jnp.zeros((0,), residuals.dtype)
+        residuals = creation.zeros((0,), residuals.dtype)
     return x[:, 0] if vector else x, residuals, rank, s
 
 
@@ -166,10 +177,10 @@ def pinv(
     """
     a = _matrices("pinv", a)
     if rtol is None:
-        rtol = 10.0 * max(a.shape[-2:]) * float(jnp.finfo(a.dtype).eps) if rcond is None else rcond
+        rtol = 10.0 * max(a.shape[-2:]) * float(scalar_types.finfo(a.dtype).eps) if rcond is None else rcond
     u, s, vh = svd(a, full_matrices=False, hermitian=hermitian)
-    kept = s > jnp.asarray(rtol)[..., None] * s[..., :1]
-    inverse = jnp.where(kept, 1 / jnp.where(kept, s, 1), 0).astype(a.dtype)
+    kept = s > creation.asarray(rtol)[..., None] * s[..., :1]
+    inverse = selection.where(kept, 1 / selection.where(kept, s, 1), 0).astype(a.dtype)
     return _adjoint(vh) @ (inverse[..., :, None] * _adjoint(u))
 
 
@@ -201,13 +212,13 @@ def svd(
     a = _matrices("svd", a)
     if hermitian:
         w, v = eigh(a)
-        order = jnp.argsort(-jnp.abs(w), axis=-1)
-        w = jnp.take_along_axis(w, order, axis=-1)
+        order = sorting.argsort(-ufuncs.abs(w), axis=-1)
+        w = selection.take_along_axis(w, order, axis=-1)
         if not compute_uv:
-            return jnp.abs(w)
-        v = jnp.take_along_axis(v, order[..., None, :], axis=-1)
-        sign = jnp.where(w < 0, -1, 1).astype(v.dtype)
-        return SVDResult(v, jnp.abs(w), _adjoint(v * sign[..., None, :]))
+            return ufuncs.abs(w)
+        v = selection.take_along_axis(v, order[..., None, :], axis=-1)
+        sign = selection.where(w < 0, -1, 1).astype(v.dtype)
+        return SVDResult(v, ufuncs.abs(w), _adjoint(v * sign[..., None, :]))
     found = lax.linalg.svd(
         a, full_matrices=full_matrices, compute_uv=compute_uv, subset_by_index=subset_by_index
     )
@@ -231,7 +242,7 @@ def eigvals(a: ArrayLike) -> Any:
     return lax.linalg.eig(a, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
 
 
-def eigh(a: ArrayLike, UPLO: str | None = None, symmetrize_input: bool = True) -> EighResult:  # noqa: N803
+def eigh(a: ArrayLike, UPLO: str | None = None, symmetrize_input: bool = True) -> EighResult:
     """Ascending eigenvalues, and eigenvectors as columns, of Hermitian matrices (..., n, n).
 
     Args:
@@ -244,7 +255,7 @@ def eigh(a: ArrayLike, UPLO: str | None = None, symmetrize_input: bool = True) -
     return EighResult(values, vectors)
 
 
-def eigvalsh(a: ArrayLike, UPLO: str | None = "L", *, symmetrize_input: bool = True) -> Any:  # noqa: N803
+def eigvalsh(a: ArrayLike, UPLO: str | None = "L", *, symmetrize_input: bool = True) -> Any:
     """The ascending eigenvalues of Hermitian matrices (..., n, n)."""
     return eigh(a, UPLO, symmetrize_input).eigenvalues
 
@@ -268,7 +279,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
 def norm(
     x: ArrayLike,
     ord: int | float | str | None = None,
-    axis: None | tuple[int, ...] | int = None,
+    axis: tuple[int, ...] | int | None = None,
     keepdims: bool = False,
 ) -> Any:
     """The norm of vectors or matrices.
@@ -277,12 +288,11 @@ def norm(
       ord: which norm, as in NumPy; that of Frobenius (2 for vectors) if None.
       axis: one axis for vectors, two for matrices; all of them if None.
     """
-    x = jnp.asarray(x)
+    x = creation.asarray(x)
     x = convert(x, inexact_dtype(x.dtype))
     if axis is None:
         if ord is None:
-            total = jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), keepdims=keepdims))
-            return total
+            return ufuncs.sqrt(reductions.sum(ufuncs.real(x * ufuncs.conj(x)), keepdims=keepdims))
         axis = tuple(range(x.ndim))
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     if len(axes) == 1:
@@ -303,39 +313,41 @@ def vector_norm(
     ord: int | float | str = 2,
 ) -> Any:
     """(sum(abs(x)**ord))**(1/ord) along axes; the largest or smallest absolute value for +-inf, a count for 0."""
-    x = jnp.asarray(x)
+    x = creation.asarray(x)
     x = convert(x, inexact_dtype(x.dtype))
     if isinstance(ord, str):
         raise ValueError(f"Invalid order {ord!r} for vector norm.")
-    size = jnp.abs(x)
+    size = ufuncs.abs(x)
     if ord == np.inf:
-        return jnp.max(size, axis=axis, keepdims=keepdims, initial=0)
+        return reductions.max(size, axis=axis, keepdims=keepdims, initial=0)
     if ord == -np.inf:
-        return jnp.min(size, axis=axis, keepdims=keepdims)
+        return reductions.min(size, axis=axis, keepdims=keepdims)
     if ord == 0:
-        return jnp.sum((x != 0).astype(size.dtype), axis=axis, keepdims=keepdims)
+        return reductions.sum((x != 0).astype(size.dtype), axis=axis, keepdims=keepdims)
     if ord == 1:
-        return jnp.sum(size, axis=axis, keepdims=keepdims)
+        return reductions.sum(size, axis=axis, keepdims=keepdims)
     if ord == 2:
-        return jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), axis=axis, keepdims=keepdims))
-    return jnp.sum(size**ord, axis=axis, keepdims=keepdims) ** (1.0 / ord)
+        return ufuncs.sqrt(reductions.sum(ufuncs.real(x * ufuncs.conj(x)), axis=axis, keepdims=keepdims))
+    return reductions.sum(size**ord, axis=axis, keepdims=keepdims) ** (1.0 / ord)
 
 
 def _matrix_norm(x: Any, ord: int | float | str, axes: tuple[int, ...], keepdims: bool) -> Any:
     row, column = (a % x.ndim for a in axes)
-    size = jnp.abs(x)
+    size = ufuncs.abs(x)
     if ord == "fro":
-        return jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), axis=(row, column), keepdims=keepdims))
+        return ufuncs.sqrt(
+            reductions.sum(ufuncs.real(x * ufuncs.conj(x)), axis=(row, column), keepdims=keepdims)
+        )
     if ord in (1, -1, np.inf, -np.inf):
         assert not isinstance(ord, str)
         summed, other = (row, column) if abs(ord) == 1 else (column, row)
-        sums = jnp.sum(size, axis=summed, keepdims=True)
-        found = (jnp.max if ord > 0 else jnp.min)(sums, axis=other, keepdims=True)
-        return found if keepdims else jnp.squeeze(found, (row, column))
+        sums = reductions.sum(size, axis=summed, keepdims=True)
+        found = (reductions.max if ord > 0 else reductions.min)(sums, axis=other, keepdims=True)
+        return found if keepdims else manipulation.squeeze(found, (row, column))
     if ord in (2, -2, "nuc"):
-        s = svdvals(jnp.moveaxis(x, (row, column), (-2, -1)))
-        value = jnp.sum(s, -1) if ord == "nuc" else s[..., 0] if ord == 2 else s[..., -1]
-        return jnp.expand_dims(value, sorted((row, column))) if keepdims else value
+        s = svdvals(manipulation.moveaxis(x, (row, column), (-2, -1)))
+        value = reductions.sum(s, -1) if ord == "nuc" else s[..., 0] if ord == 2 else s[..., -1]
+        return manipulation.expand_dims(value, sorted((row, column))) if keepdims else value
     raise ValueError(f"Invalid order '{ord}' for matrix norm.")
 
 
@@ -352,12 +364,12 @@ def cond(x: ArrayLike, p: Any = None) -> Any:
         ratio = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     else:
         ratio = matrix_norm(x, ord=p) * matrix_norm(inv(x), ord=p)
-    bad = jnp.isnan(ratio) & ~jnp.any(jnp.isnan(x), axis=(-2, -1))
-    return jnp.where(bad, jnp.inf, ratio)
+    bad = ufuncs.isnan(ratio) & ~reductions.any(ufuncs.isnan(x), axis=(-2, -1))
+    return selection.where(bad, np.inf, ratio)
 
 
 def matrix_rank(
-    M: ArrayLike,  # noqa: N803
+    M: ArrayLike,
     rtol: ArrayLike | None = None,
     *,
     hermitian: bool = False,
@@ -367,19 +379,19 @@ def matrix_rank(
     x = _matrices("matrix_rank", M)
     s = svd(x, full_matrices=False, compute_uv=False, hermitian=hermitian)
     if rtol is None:
-        rtol = max(x.shape[-2:]) * float(jnp.finfo(s.dtype).eps) if tol is None else tol
-    return jnp.sum(s > jnp.asarray(rtol)[..., None] * s[..., :1], axis=-1)
+        rtol = max(x.shape[-2:]) * float(scalar_types.finfo(s.dtype).eps) if tol is None else tol
+    return reductions.sum(s > creation.asarray(rtol)[..., None] * s[..., :1], axis=-1)
 
 
 def matrix_power(a: ArrayLike, n: int) -> Any:
     """Square matrices (..., k, k) to an integer power, by repeated squaring; inverses for a negative one."""
-    a = jnp.asarray(a)
+    a = creation.asarray(a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ValueError(f"matrix_power takes square matrices [..., n, n], got shape {a.shape}")
     if not isinstance(n, int | np.integer):
         raise TypeError(f"matrix_power takes an integer exponent, got {n!r}")
     if n == 0:
-        return jnp.broadcast_to(jnp.eye(a.shape[-1], dtype=a.dtype), a.shape)
+        return creation.broadcast_to(creation.eye(a.shape[-1], dtype=a.dtype), a.shape)
     if n < 0:
         a, n = inv(a), -n
     result = None
@@ -396,7 +408,7 @@ def multi_dot(arrays: Sequence[ArrayLike], *, precision: Any = None) -> Any:
     """The product of matrices, multiplied in the order that takes the fewest operations; the ends may be vectors."""
     if len(arrays) < 2:
         raise ValueError("multi_dot requires at least two arrays")
-    found = [jnp.asarray(a) for a in arrays]
+    found = [creation.asarray(a) for a in arrays]
     letters = "abcdefghijklmnopqrstuvwxyz"
     terms, at = [], 0
     for n, a in enumerate(found):
@@ -408,12 +420,12 @@ def multi_dot(arrays: Sequence[ArrayLike], *, precision: Any = None) -> Any:
         terms.append(letters[at : at + 2])
         at += 1
     ends = ("" if found[0].ndim == 1 else terms[0][0]) + ("" if found[-1].ndim == 1 else terms[-1][-1])
-    return jnp.einsum(f"{','.join(terms)}->{ends}", *found, optimize="auto", precision=precision)
+    return summation.einsum(f"{','.join(terms)}->{ends}", *found, optimize="auto", precision=precision)
 
 
 def tensorinv(a: ArrayLike, ind: int = 2) -> Any:
     """The inverse of a as a map from its last axes to its first `ind` ones."""
-    a = jnp.asarray(a)
+    a = creation.asarray(a)
     if ind <= 0:
         raise ValueError(f"ind must be a positive integer; got {ind=}")
     rows, columns = a.shape[:ind], a.shape[ind:]
@@ -423,52 +435,52 @@ def tensorinv(a: ArrayLike, ind: int = 2) -> Any:
 
 def tensorsolve(a: ArrayLike, b: ArrayLike, axes: tuple[int, ...] | None = None) -> Any:
     """The x with tensordot(a, x, x.ndim) = b."""
-    a, b = jnp.asarray(a), jnp.asarray(b)
+    a, b = creation.asarray(a), creation.asarray(b)
     if axes is not None:
-        a = jnp.moveaxis(a, axes, tuple(range(a.ndim - len(axes), a.ndim)))
+        a = manipulation.moveaxis(a, axes, tuple(range(a.ndim - len(axes), a.ndim)))
     shape = a.shape[b.ndim :]
     return solve(a.reshape(b.size, -1), b.ravel()).reshape(shape)
 
 
 def outer(x1: ArrayLike, x2: ArrayLike, /) -> Any:
     """The products of all pairs of elements of two vectors."""
-    x1, x2 = jnp.asarray(x1), jnp.asarray(x2)
+    x1, x2 = creation.asarray(x1), creation.asarray(x2)
     if x1.ndim != 1 or x2.ndim != 1:
         raise ValueError(f"outer takes vectors, got shapes {x1.shape} and {x2.shape}")
-    return jnp.outer(x1, x2)
+    return linear.outer(x1, x2)
 
 
 def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:
     """The cross product of vectors of three elements along an axis."""
-    x1, x2 = jnp.asarray(x1), jnp.asarray(x2)
+    x1, x2 = creation.asarray(x1), creation.asarray(x2)
     if x1.shape[axis] != 3 or x2.shape[axis] != 3:
         raise ValueError(
             f"Both input arrays must be (arrays of) 3-dimensional vectors, but they have {x1.shape[axis]=} and "
             f"{x2.shape[axis]=}"
         )
-    return jnp.cross(x1, x2, axis=axis)
+    return linear.cross(x1, x2, axis=axis)
 
 
 def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Any:
     """The diagonals of matrices (..., m, n)."""
-    return jnp.diagonal(x, offset=offset, axis1=-2, axis2=-1)
+    return manipulation.diagonal(x, offset=offset, axis1=-2, axis2=-1)
 
 
 def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sums of the diagonals of matrices (..., m, n)."""
-    return jnp.trace(x, offset=offset, axis1=-2, axis2=-1, dtype=dtype)
+    return manipulation.trace(x, offset=offset, axis1=-2, axis2=-1, dtype=dtype)
 
 
 def matmul(
     x1: ArrayLike, x2: ArrayLike, /, *, precision: Any = None, preferred_element_type: Any = None
 ) -> Any:
     """The products of matrices."""
-    return jnp.matmul(x1, x2, precision=precision, preferred_element_type=preferred_element_type)
+    return linear.matmul(x1, x2, precision=precision, preferred_element_type=preferred_element_type)
 
 
 def matrix_transpose(x: ArrayLike, /) -> Any:
     """Matrices with their last two axes exchanged."""
-    return jnp.matrix_transpose(x)
+    return manipulation.matrix_transpose(x)
 
 
 def vecdot(
@@ -481,7 +493,9 @@ def vecdot(
     preferred_element_type: Any = None,
 ) -> Any:
     """The products of vectors along an axis, the first conjugated."""
-    return jnp.vecdot(x1, x2, axis=axis, precision=precision, preferred_element_type=preferred_element_type)
+    return linear.vecdot(
+        x1, x2, axis=axis, precision=precision, preferred_element_type=preferred_element_type
+    )
 
 
 def tensordot(
@@ -495,6 +509,6 @@ def tensordot(
     out_sharding: Any = None,
 ) -> Any:
     """The products of arrays, summed over pairs of axes."""
-    return jnp.tensordot(
+    return linear.tensordot(
         x1, x2, axes=axes, precision=precision, preferred_element_type=preferred_element_type
     )
