@@ -63,7 +63,9 @@ def test_as_numpy(name: str) -> None:
     np.testing.assert_allclose(wengert.jit(function)(*arrays), expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["det", "inv", "solve vector", "cholesky", "eigvalsh", "svdvals", "matrix_power"])
+@pytest.mark.parametrize(
+    "name", ["det", "inv", "solve vector", "cholesky", "eigvalsh", "svdvals", "matrix_power"]
+)
 def test_derivatives(name: str) -> None:
     function, _, args = CASES[name]
     first = args[0][0] if args[0].ndim == 3 else args[0]
@@ -107,7 +109,9 @@ def test_slogdet_and_rank_of_a_singular_matrix() -> None:
 
 def test_lstsq() -> None:
     a, b = TALL[0], RNG.normal(size=(5, 2))
-    for mine, numpys in zip(la.lstsq(jnp.asarray(a), jnp.asarray(b)), np.linalg.lstsq(a, b, rcond=None), strict=True):
+    for mine, numpys in zip(
+        la.lstsq(jnp.asarray(a), jnp.asarray(b)), np.linalg.lstsq(a, b, rcond=None), strict=True
+    ):
         np.testing.assert_allclose(mine, numpys, rtol=1e-9)
 
 

@@ -54,7 +54,9 @@ def _inner(a: Any, b: Any) -> float:
     total = 0.0
     for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True):
         if np.asarray(x).dtype != dtypes.float0 and np.asarray(y).dtype != dtypes.float0:
-            total += float(np.real(np.vdot(np.conj(np.asarray(x, np.complex128)), np.asarray(y, np.complex128))))
+            total += float(
+                np.real(np.vdot(np.conj(np.asarray(x, np.complex128)), np.asarray(y, np.complex128)))
+            )
     return total
 
 
@@ -81,7 +83,11 @@ def _settings(args: Any, atol: Any, rtol: Any, eps: Any) -> tuple[float, float, 
     bits = _precision(args)
     tolerance = _TOLERANCES[bits]
     step = {16: 1e-1, 32: 1e-2, 64: 1e-5}[bits]
-    return tolerance if atol is None else atol, tolerance if rtol is None else rtol, step if eps is None else eps
+    return (
+        tolerance if atol is None else atol,
+        tolerance if rtol is None else rtol,
+        step if eps is None else eps,
+    )
 
 
 def check_jvp(
@@ -126,7 +132,9 @@ def check_vjp(
     direction, cotangent = _direction(rng, args), _direction(rng, out)
     expected = _inner(cotangent, _numerical(f, args, direction, eps))
     found = _inner(pullback(cotangent), direction)
-    np.testing.assert_allclose(found, expected, atol=atol, rtol=rtol, err_msg=f"{err_msg} cotangent of the vjp")
+    np.testing.assert_allclose(
+        found, expected, atol=atol, rtol=rtol, err_msg=f"{err_msg} cotangent of the vjp"
+    )
 
 
 def check_grads(

@@ -483,7 +483,9 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "acosh": np.arccosh,
     "atanh": np.arctanh,
     "cbrt": np.cbrt,
-    "pow": lambda x, y: np.power(np.full(1, x), np.full(1, y))[0],  # NumPy takes a scalar 0.5 for a square root
+    "pow": lambda x, y: np.power(np.full(1, x), np.full(1, y))[
+        0
+    ],  # NumPy takes a scalar 0.5 for a square root
     "erf": lambda x: special.erf(x),
     "erfc": lambda x: special.erfc(x),
     "erf_inv": lambda x: special.erfinv(x),
