@@ -346,7 +346,10 @@ def _offsets(strides: tuple[int, int, int], batch: int, rows: int, cols: int) ->
 
 
 def apply(name: str, dtype: DType, *args: Any) -> Any:
-    """A scalar operation of the loop IR. `dtype` is the type of the result."""
+    """A scalar operation of the loop IR. `dtype` is the type of the result.
+
+    Denormal numbers are computed with; machine code may count them as zero.
+    """
     if name == "convert":
         return _convert(args[0], dtype)
     if name == "bitcast":
@@ -455,7 +458,6 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "fma": lambda x, y, z: np.longdouble(x) * np.longdouble(y) + np.longdouble(z),
     "copy": lambda x: x,
     "div": _div,
-    "div_by": lambda x, y, z: _div(x, y),
     "sqrt": np.sqrt,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "rem": _rem,
