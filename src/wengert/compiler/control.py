@@ -16,7 +16,7 @@ from wengert.compiler.loops import BOOL, Branch, Buffer, Call, Loop, Stmt, View,
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Var
 
 if TYPE_CHECKING:
-    from wengert.compiler.lower import Block
+    from wengert.compiler.lower import Block, Operand
 
 _MANY = 2**62  # the bound of the iteration count of a while loop
 
@@ -107,7 +107,7 @@ class _Carries:
 def lower_scan(
     block: Block,
     outs: Sequence[View],
-    operands: Sequence[View],
+    operands: Sequence[Operand],
     *,
     jaxpr: ClosedJaxpr,
     length: int,
@@ -118,16 +118,20 @@ def lower_scan(
 ) -> list[View]:
     """Append the loop of a scan; returns where its results are."""
     if length == 0:
-        return [*operands[num_consts : num_consts + num_carry], *outs[num_carry:]]
+        return [*(o.view() for o in operands[num_consts : num_consts + num_carry]), *outs[num_carry:]]
     inner = jaxpr.jaxpr
     axis = Axis(length, "t")
     now = Affine.of(axis)
     first_x = num_consts + num_carry
-    env = dict(zip(inner.invars, operands, strict=True))
-    elsewhere: dict[Var, View] = {v: env[v] for v in inner.invars[:num_consts]}
+    # constants that the planner did not store are computed in the loop, from what is stored
+    env = {v: o.stored_view for v, o in zip(inner.invars, operands[:num_consts], strict=False) if o.stored_view}
+    deferred = {v: o for v, o in zip(inner.invars, operands[:num_consts], strict=False) if v not in env}
+    elsewhere: dict[Var, View] = dict(env)
     for v, x in zip(inner.invars[first_x:], operands[first_x:], strict=True):
-        env[v] = elsewhere[v] = View(x.buffer, (*x.prefix, now))
-    carries = _Carries(block, inner.invars[num_consts:first_x], operands[num_consts:first_x])
+        xs = x.view()
+        env[v] = elsewhere[v] = View(xs.buffer, (*xs.prefix, now))
+    inits = [o.view() for o in operands[num_consts:first_x]]
+    carries = _Carries(block, inner.invars[num_consts:first_x], inits)
     env.update(zip(carries.invars, carries.views(), strict=True))
     stacked = [View(o.buffer, (*o.prefix, now)) for o in outs[num_carry:]]
     for atom, view in zip(inner.outvars[num_carry:], stacked, strict=True):
@@ -135,6 +139,7 @@ def lower_scan(
             elsewhere.setdefault(atom, view)
     targets = carries.close(inner.outvars[:num_carry], elsewhere)
     body = block.child(inner, env, axis)
+    body.deferred = {v: (block, o.atom) for v, o in deferred.items()}
     body.lower([*targets, *stacked])
     stmts = carries.assign(body)
     block.stmts.append(

@@ -104,6 +104,11 @@ class Operand:
             return None
         return self.block.exprs.load(view.buffer, (view.offset + offset,))
 
+    @property
+    def stored_view(self) -> View | None:
+        """Where the operand is stored, if it is."""
+        return self.block.env.get(self.atom) if isinstance(self.atom, Var) else None
+
     def view(self) -> View:
         """Where the operand is stored; for operands with access "stored"."""
         return self.block.stored(self.atom)
@@ -134,6 +139,7 @@ class Block:
         self.jaxpr = jaxpr
         self.env = env
         self.outer = outer  # axes of the sequential loops around the block
+        self.deferred: dict[Var, tuple[Block, Atom]] = {}  # arguments that a block around this one computes
         self.stmts: list[Stmt] = []
         self.output = 0
         self.eqn: Eqn | None = None
@@ -149,7 +155,8 @@ class Block:
         roots = plan(self.jaxpr)
         place: dict[Var, View] = {}
         for atom, target in zip(self.jaxpr.outvars, targets, strict=True):
-            if isinstance(atom, Var) and atom not in self.env and target is not None:
+            known = isinstance(atom, Literal) or atom in self.env or atom in self.deferred
+            if not known and target is not None:
                 place.setdefault(atom, target)
         for eqn in self.jaxpr.eqns:
             self._lower_eqn(eqn, roots, place)
@@ -323,6 +330,9 @@ class Block:
         """Where a value is stored; constants and values that were not planned to be are stored now."""
         if isinstance(atom, Var) and atom in self.env:
             return self.env[atom]
+        if isinstance(atom, Var) and atom in self.deferred:
+            block, outer = self.deferred[atom]
+            return block.stored(outer)  # before the loop that this block is the body of
         view = View(self.shared.temp(atom.aval.shape, atom.aval.dtype))
         self.store(atom, view)
         if isinstance(atom, Var):
@@ -335,7 +345,7 @@ class Block:
 
     def scan(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
         """Append a scan; for the `emit` rule of the primitive."""
-        return control.lower_scan(self, outs, [o.view() for o in operands], **params)
+        return control.lower_scan(self, outs, operands, **params)
 
     def dot(self, out: View, lhs: Operand, rhs: Operand, contracting: Any, batch: Any) -> None:
         """Append a dot product; for the `emit` rule of dot_general."""
@@ -358,6 +368,9 @@ class Block:
         view = self.env.get(atom)
         if view is not None:
             return self._load(view, index)
+        if atom in self.deferred:
+            block, outer = self.deferred[atom]
+            return block.value_at(outer, index)
         key = (atom, index)
         found = self._memo.get(key)
         if found is None:

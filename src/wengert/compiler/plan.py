@@ -11,6 +11,10 @@ from wengert.core.jaxpr import Eqn, Jaxpr, Literal, Var
 _STORE, _LOAD = 8.0, 1.5
 _FAR_STORE, _FAR_LOAD = 10.0, 4.0
 _FAR_BYTES = 2 << 20
+# A loop that reads many arrays over and over works at the rate of the outer caches.
+_LOOPED_LOAD = 6.0
+_LOOPED_BYTES = 64 << 10
+_LOOPED_OPERANDS = 3  # of an equation that is computed inside of a loop, again and again
 _SCALAR_COST = 8.0  # from which a scalar beside arrays is computed once and loaded
 _MAX_USES = 24  # of one value at different indices
 _MAX_DEPTH = 60  # of an expression
@@ -41,12 +45,13 @@ def scalar_cost(eqn: Eqn) -> float:
 class _Uses:
     """At which indices a value is used: for each distinct one, the number of elements."""
 
-    __slots__ = ("beside_arrays", "by_index", "depth")
+    __slots__ = ("beside_arrays", "by_index", "depth", "looped")
 
     def __init__(self) -> None:
         self.by_index: dict[object, int] = {}
         self.depth = 0
         self.beside_arrays = False
+        self.looped = False  # in every iteration of a sequential loop
 
     @property
     def total(self) -> int:
@@ -93,6 +98,10 @@ def _flat_costs(jaxpr: Jaxpr) -> dict[Var, float]:
 def _cheaper_stored(eqn: Eqn, out: Var, uses: _Uses, cost: float) -> bool:
     if uses.depth > _MAX_DEPTH:
         return True
+    if uses.looped and (
+        eqn.primitive.kind not in ("elementwise", "view") or len(eqn.invars) > _LOOPED_OPERANDS
+    ):
+        return True
     if eqn.primitive.kind == "view" or len(uses.by_index) == 0:
         return False
     if uses.beside_arrays and cost >= _SCALAR_COST:
@@ -102,6 +111,8 @@ def _cheaper_stored(eqn: Eqn, out: Var, uses: _Uses, cost: float) -> bool:
     once, total = out.aval.size, uses.total
     far = out.aval.nbytes > _FAR_BYTES
     store, load = (_FAR_STORE, _FAR_LOAD) if far else (_STORE, _LOAD)
+    if uses.looped and out.aval.nbytes > _LOOPED_BYTES:
+        load = _LOOPED_LOAD
     return cost * (total - once) > store * once + load * total
 
 
@@ -118,10 +129,14 @@ def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], lo
             continue
         assert out is not None
         mine = uses[atom]
-        if root:
+        looped = access == "looped" or (not root and uses[out].looped)
+        mine.looped = mine.looped or looped
+        if access == "looped":
+            theirs: dict[object, int] = {number: atom.aval.size * max(eqn.params["length"], 1)}
+        elif root:
             # a reduction visits all of its operand
             elements = out.aval.size if eqn.primitive.reducer is None else atom.aval.size
-            theirs: dict[object, int] = {number: elements}
+            theirs = {number: elements}
         else:
             theirs = uses[out].by_index
             mine.depth = max(mine.depth, uses[out].depth + 1)
@@ -129,9 +144,9 @@ def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], lo
             if access == "same" and atom.aval.shape:
                 mine.by_index[key] = elements
             elif atom.aval.shape:
-                most = elements if access == "repeated" else min(elements, atom.aval.size)
+                most = elements if access == "repeated" or looped else min(elements, atom.aval.size)
                 mine.by_index[(key, number)] = most
             else:
                 mine.by_index[()] = 1
                 # every loop that uses it would have code for it
-                mine.beside_arrays = mine.beside_arrays or bool(out.aval.shape)
+                mine.beside_arrays = mine.beside_arrays or looped or bool(out.aval.shape)

@@ -16,8 +16,9 @@ from wengert.core.avals import ShapedArray
 #   same      at the index of the result (elementwise)
 #   view      each element for one element of the result at most (slice, transpose, pad, reductions)
 #   repeated  each element for several elements of the result (broadcast)
+#   looped    in every iteration of a sequential loop (the constants of a scan)
 #   stored    anywhere: the operand has to be in memory
-Access: TypeAlias = Literal["same", "view", "repeated", "stored"]
+Access: TypeAlias = Literal["same", "view", "repeated", "looped", "stored"]
 Kind: TypeAlias = Literal[
     "elementwise", "view", "reduction", "contraction", "indexing", "library", "control", "call", "other"
 ]

@@ -560,6 +560,10 @@ def _scan_emit(ctx: Any, outs: Sequence[Any], *operands: Any, **params: Any) -> 
     return ctx.scan(outs, operands, **params)
 
 
+def _scan_access(n: int, *, num_consts: int, **params: Any) -> list[str]:
+    return ["looped"] * num_consts + ["stored"] * (n - num_consts)
+
+
 scan_p = Primitive(
     "scan",
     "control",
@@ -571,6 +575,7 @@ scan_p = Primitive(
     batch=_scan_batch,
     dce=_scan_dce,
     emit=_scan_emit,
+    access=_scan_access,
     multiple_results=True,
     compiled=True,
 )

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wengert.backends import cpu
+from wengert.runtime.floating import denormals_ir
 from wengert.runtime import interrupt as _interrupt  # noqa: F401  (provides wengert_interrupt_...)
 
 OK: Final = 0
@@ -95,14 +96,26 @@ number:
 define internal i32 @run_long(ptr %program, ptr %slots) {
   %before = call i64 @wengert_interrupt_enter()
   %thread = call ptr @PyEval_SaveThread()
+  %mode = call i64 @flush_denormals()
   %status = call i32 %program(ptr %slots)
+  call void @restore_denormals(i64 %mode)
   call void @PyEval_RestoreThread(ptr %thread)
   call void @wengert_interrupt_leave(i64 %before)
   ret i32 %status
 }
 
+declare i32 @wengert_host_callback(i64, ptr)
+define i32 @wengert_host_entry(i64 %number, ptr %addresses) {
+  %mode = call i64 @keep_denormals()
+  %status = call i32 @wengert_host_callback(i64 %number, ptr %addresses)
+  call void @restore_denormals(i64 %mode)
+  ret i32 %status
+}
+
 define internal i32 @run_short(ptr %program, ptr %slots) {
+  %mode = call i64 @flush_denormals()
   %status = call i32 %program(ptr %slots)
+  call void @restore_denormals(i64 %mode)
   ret i32 %status
 }
 """
@@ -187,7 +200,7 @@ def _load_entry() -> cpu.LoadedCode:
         if _entry_code is None:
             message = ir_string("wrong_count", "the program takes %zd addresses, %zd were given")
             bodies = _ENTRY_BODY.replace("KIND", "short") + _ENTRY_BODY.replace("KIND", "long")
-            _entry_code = cpu.load(message + _ENTRY_IR + bodies, quick=True)
+            _entry_code = cpu.load(message + denormals_ir() + _ENTRY_IR + bodies, quick=True)
         return _entry_code
 
 
@@ -255,7 +268,9 @@ def raise_pending() -> None:
 
 
 def _host_call_address(name: str) -> int | None:
-    return ctypes.cast(_host_call_pointer, ctypes.c_void_p).value
+    if name == "wengert_host_callback":
+        return ctypes.cast(_host_call_pointer, ctypes.c_void_p).value
+    return (_entry_code or _load_entry()).address("wengert_host_entry")
 
 
 cpu.add_provider("Py", _cpython_symbol)

@@ -32,6 +32,7 @@ from typing import Final
 
 from wengert.backends import cpu
 from wengert.config import current
+from wengert.runtime.floating import denormals_ir
 
 _SPIN_SECONDS: Final = 50e-6
 _MAX_THREADS: Final = 1024
@@ -226,6 +227,7 @@ none:
 ; `first` is the generation when the worker was made: it must not miss what happens until it is here.
 define void @wengert_team_worker(i64 %index, i64 %first) {
 entry:
+  %mode = call i64 @flush_denormals()
   br label %watch
 watch:
   %seen = phi i64 [ %first, %entry ], [ %new, %next ]
@@ -336,7 +338,7 @@ def _team_ir() -> str:
         declaration, pause = "declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"
     else:
         declaration, pause = "declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"
-    return _STATE_IR.replace("PAUSE_DECLARATION", declaration) + _LOOP_IR.replace("PAUSE", pause)
+    return _STATE_IR.replace("PAUSE_DECLARATION", declaration) + denormals_ir() + _LOOP_IR.replace("PAUSE", pause)
 
 
 def cpu_limit() -> int:
