@@ -40,6 +40,19 @@ def test_documented_values(key: Any) -> None:
     np.testing.assert_allclose(random.normal(random.key(0), (2,)), [1.6226422, 2.0252647], rtol=1e-6)
 
 
+def test_documented_integers(key: Any) -> None:
+    assert random.randint(key, (5,), -3, 100, "int8").tolist() == [21, 25, 89, 97, 42]
+    assert random.randint(key, (5,), 0, 256, "uint8").tolist() == [196, 18, 183, 193, 141]
+    assert random.bits(key, (6,), "uint8").tolist() == [162, 217, 249, 215, 21, 216]
+    assert random.permutation(key, 6).tolist() == [4, 2, 5, 3, 0, 1]
+    assert random.choice(key, 9, (4,), replace=False).tolist() == [7, 4, 2, 5]
+    with wengert.threefry_partitionable(False):
+        assert random.randint(key, (5,), -3, 100, "int8").tolist() == [31, 89, 14, 90, 82]
+        assert random.bits(key, (6,), "uint8").tolist() == [45, 179, 215, 3, 244, 131]
+        assert random.bits(key, (5,), "uint16").tolist() == [8426, 37627, 63599, 6563, 55571]
+        assert random.permutation(key, 6).tolist() == [3, 0, 2, 1, 5, 4]
+
+
 def test_typed_keys_give_the_numbers_of_raw_ones(key: Any) -> None:
     typed = random.key(42)
     assert typed.shape == ()

@@ -337,8 +337,11 @@ def randint(
         if dtypes.kind_of(_util.dtype_of(_util.operand("randint", bound))) not in "iu":
             raise TypeError(f"randint takes integers as minval and maxval, got {bound!r}")
     info = np.iinfo(dtype)
+    if dtype.itemsize < 4:  # at least 32 bits are drawn, for a bias that nobody notices
+        low, high = (_clipped(p, info.min, info.max + 1) for p in (minval, maxval))
+        return lax.convert_element_type(randint(key, shape, low, high, np.int32), dtype)
     above = isinstance(maxval, int | np.integer) and maxval > info.max
-    low, high = (_param(_clipped(p, info), dtype, shape, "randint") for p in (minval, maxval))
+    low, high = (_param(_clipped(p, info.min, info.max), dtype, shape, "randint") for p in (minval, maxval))
     width = dtype.itemsize * 8
     unsigned = np.dtype(f"uint{width}")
     pair = rng.split_words(words, (2,))
@@ -357,8 +360,8 @@ def randint(
     return lax.add(_spread(low, shape), lax.convert_element_type(lax.rem(offset, span), dtype))
 
 
-def _clipped(bound: Any, info: Any) -> Any:
-    return min(max(int(bound), info.min), info.max) if isinstance(bound, int | np.integer) else bound
+def _clipped(bound: Any, low: int, high: int) -> Any:
+    return min(max(int(bound), low), high) if isinstance(bound, int | np.integer) else bound
 
 
 def _spread(x: Any, shape: tuple[int, ...]) -> Any:

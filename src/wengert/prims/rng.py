@@ -328,9 +328,9 @@ def _bits_in_halves(keys: Any, bit_width: int, shape: Shape, dtype: np.dtype[Any
     words = _hash_in_halves(keys, count)
     if bit_width < 32:
         parts = 32 // bit_width
-        wide = (parts, count)
-        shifts = mul(broadcasted_iota(U32, wide, 0), U32.type(bit_width))
-        fields = shift_right_logical(broadcast_in_dim(words, wide, (1,)), shifts)
+        wide = (count, parts)  # the lowest bits of a word come first
+        shifts = mul(broadcasted_iota(U32, wide, 1), U32.type(bit_width))
+        fields = shift_right_logical(broadcast_in_dim(words, wide, (0,)), shifts)
         fields = convert(bitwise_and(fields, U32.type((1 << bit_width) - 1)), dtype)
         words = slice_in_dim(reshape(fields, (parts * count,)), 0, size)
     return reshape(words, shape)
