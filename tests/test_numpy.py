@@ -364,6 +364,21 @@ def test_a_64_bit_dtype_is_truncated_with_a_warning() -> None:
         assert jnp.zeros(3, "float64").dtype == np.float32
 
 
+def test_rank_promotion_can_be_refused() -> None:
+    a, b = jnp.ones((2, 3)), jnp.ones(3)
+    with wengert.numpy_rank_promotion("raise"):
+        with pytest.raises(
+            ValueError, match=r"add on shapes \(2, 3\) \(3,\) while numpy_rank_promotion is 'raise'"
+        ):
+            a + b
+        assert (a + 1.0).shape == (a + b[None]).shape == (2, 3)
+    with (
+        wengert.numpy_rank_promotion("warn"),
+        pytest.warns(UserWarning, match="automatic rank promotion for add"),
+    ):
+        a + b
+
+
 # XLA's meaning where NumPy has another
 
 

@@ -10,8 +10,10 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from wengert import lax
+from wengert.config import current
 from wengert.core import dtypes
 from wengert.core.array import Array, ArrayBase, from_numpy, wrap
+from wengert.core.source import warn_user
 from wengert.core.trace import Tracer
 
 ArrayLike: TypeAlias = Any
@@ -188,8 +190,24 @@ def broadcast_operands(name: str, args: Sequence[Any], keep_scalars: bool = True
     filled = [s for s in shapes if s]
     if keep_scalars and all(s == filled[0] for s in filled):
         return list(args)
+    if len({len(s) for s in filled}) > 1:
+        _check_rank_promotion(name, shapes)
     shape = broadcast_shapes(name, shapes)
     return [a if keep_scalars and not a.shape else broadcast_to_shape(a, shape) for a in args]
+
+
+def _check_rank_promotion(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
+    """Warn or refuse, as the setting numpy_rank_promotion says, where new leading axes would be made."""
+    setting = current().numpy_rank_promotion
+    if setting == "allow":
+        return
+    listed = " ".join(map(str, shapes))
+    if setting == "raise":
+        raise ValueError(
+            f"Operands could not be broadcast together for {name} on shapes {listed} while numpy_rank_promotion is "
+            "'raise'. Insert axes with x[None], or set numpy_rank_promotion to 'allow'."
+        )
+    warn_user(f"Following NumPy automatic rank promotion for {name} on shapes {listed}.")
 
 
 def promote(name: str, *args: Any) -> list[Any]:
