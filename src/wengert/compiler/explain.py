@@ -430,7 +430,8 @@ class Report:
             label = ""
 
     def wrapped(self, indent: str, label: str, text: str) -> None:
-        self.labelled(indent, label, textwrap.wrap(text, self.width - len(indent) - _LABEL))
+        texts = textwrap.wrap(text, self.width - len(indent) - _LABEL)
+        self.labelled(indent, label, [t.replace(_UNBROKEN, " ") for t in texts])
 
     def lines(self, kernel: Kernel, width: int) -> list[str]:
         """The user's lines, with the primitives of each."""
@@ -467,7 +468,7 @@ class Report:
         total = size(merged.total())
         if len(merged) == 1:
             return f"{total} ({next(iter(merged))})"
-        shown = [f"{n} {size(b)}" for n, b in merged.most_common(_MOST_BUFFERS)]
+        shown = [f"{n} {size(b)}".replace(" ", _UNBROKEN) for n, b in merged.most_common(_MOST_BUFFERS)]
         if len(merged) > _MOST_BUFFERS:
             shown.append(f"{len(merged) - _MOST_BUFFERS} more")
         return f"{total} ({', '.join(shown)})"
@@ -477,6 +478,7 @@ class Report:
 
 
 _LABEL = 8
+_UNBROKEN = "\xa0"  # a space at which no line ends
 _MOST_BUFFERS = 4
 _MOST_OPERATIONS = 6
 
