@@ -155,9 +155,9 @@ class Block:
         roots = plan(self.jaxpr)
         place: dict[Var, View] = {}
         for atom, target in zip(self.jaxpr.outvars, targets, strict=True):
-            known = isinstance(atom, Literal) or atom in self.env or atom in self.deferred
-            if not known and target is not None:
-                place.setdefault(atom, target)
+            if target is None or isinstance(atom, Literal) or atom in self.env or atom in self.deferred:
+                continue
+            place.setdefault(atom, target)
         for eqn in self.jaxpr.eqns:
             self._lower_eqn(eqn, roots, place)
         for atom, target in zip(self.jaxpr.outvars, targets, strict=True):

@@ -12,7 +12,7 @@ from typing import Any
 
 from wengert.core.avals import ShapedArray, same_type
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eqn_effects
-from wengert.core.primitive import Primitive
+from wengert.core.primitive import Access, Primitive
 from wengert.core.reference import run_jaxpr
 from wengert.core.staging import eval_jaxpr
 from wengert.core.zeros import UndefinedPrimal, Zero, add_cotangents, instantiate, is_undefined
@@ -560,8 +560,10 @@ def _scan_emit(ctx: Any, outs: Sequence[Any], *operands: Any, **params: Any) -> 
     return ctx.scan(outs, operands, **params)
 
 
-def _scan_access(n: int, *, num_consts: int, **params: Any) -> list[str]:
-    return ["looped"] * num_consts + ["stored"] * (n - num_consts)
+def _scan_access(n: int, *, num_consts: int, **params: Any) -> list[Access]:
+    constants: list[Access] = ["looped"] * num_consts
+    rest: list[Access] = ["stored"] * (n - num_consts)
+    return constants + rest
 
 
 scan_p = Primitive(

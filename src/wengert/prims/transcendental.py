@@ -178,7 +178,9 @@ def _pow_derivative_y(t: Any, out: Any, x: Any, y: Any) -> Any:
 
 def _pow_impl(xp: Any, x: Any, y: Any) -> Any:
     x = xp.asarray(x)
-    return xp.power(x, xp.asarray(y).astype(x.dtype))
+    y = xp.asarray(y).astype(x.dtype)
+    # NumPy takes the square root for one exponent of 0.5, which is another thing for -inf and -0.0
+    return xp.power(x, y if y.shape else xp.full(x.shape, y))
 
 
 def _pow_pull(ctx: Any, index: Any, x: Any, y: Any) -> Any:
