@@ -124,7 +124,9 @@ def lower_scan(
     now = Affine.of(axis)
     first_x = num_consts + num_carry
     # constants that the planner did not store are computed in the loop, from what is stored
-    env = {v: o.stored_view for v, o in zip(inner.invars, operands[:num_consts], strict=False) if o.stored_view}
+    env = {
+        v: o.stored_view for v, o in zip(inner.invars, operands[:num_consts], strict=False) if o.stored_view
+    }
     deferred = {v: o for v, o in zip(inner.invars, operands[:num_consts], strict=False) if v not in env}
     elsewhere: dict[Var, View] = dict(env)
     for v, x in zip(inner.invars[first_x:], operands[first_x:], strict=True):

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wengert.backends import cpu
-from wengert.runtime.floating import denormals_ir
 from wengert.runtime import interrupt as _interrupt  # noqa: F401  (provides wengert_interrupt_...)
+from wengert.runtime.floating import denormals_ir
 
 OK: Final = 0
 HOST_ERROR: Final = 1

@@ -338,7 +338,11 @@ def _team_ir() -> str:
         declaration, pause = "declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"
     else:
         declaration, pause = "declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"
-    return _STATE_IR.replace("PAUSE_DECLARATION", declaration) + denormals_ir() + _LOOP_IR.replace("PAUSE", pause)
+    return (
+        _STATE_IR.replace("PAUSE_DECLARATION", declaration)
+        + denormals_ir()
+        + _LOOP_IR.replace("PAUSE", pause)
+    )
 
 
 def cpu_limit() -> int:
