@@ -41,10 +41,9 @@ def _repr(arr: Any, values: Any, width: int | None, precision: int | None, suppr
         prefix=prefix,
         suffix=",",
     )
-    if width is None:
-        width = np.get_printoptions()["linewidth"]
+    longest = int(np.get_printoptions()["linewidth"]) if width is None else width
     last_line = len(body) - (body.rfind("\n") + 1)
-    space = " " if last_line + len(dtype) + 2 < width else " " * len(prefix)
+    space = " " if last_line + len(dtype) + 2 < longest else " " * len(prefix)
     return f"{prefix}{body},{space}{dtype}"
 
 
