@@ -6,6 +6,10 @@ The compiler and the backend are a third of the package. They are imported with 
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import importlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,36 +20,55 @@ from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.primitive import Primitive
 from wengert.transforms import jit, stages
 
-dispatch = lazy_module("wengert.runtime.dispatch")
+_dispatch = lazy_module("wengert.runtime.dispatch")
+
+
+def _load_llvm() -> None:
+    with contextlib.suppress(ImportError):  # the thread that needs it says what is wrong
+        importlib.import_module("llvmlite.binding")
+
+
+@functools.cache
+def _loading() -> threading.Thread:
+    """LLVM's library takes longer to load than the compiler's modules: a thread loads it meanwhile."""
+    thread = threading.Thread(target=_load_llvm, name="wengert-llvm", daemon=True)
+    thread.start()
+    return thread
+
+
+def dispatcher() -> Any:
+    """The dispatcher, which is imported now if it wasn't."""
+    _loading()
+    return _dispatch
 
 
 def _compiled_call(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
-    return dispatch.compiled_call(prim, args, params)
+    return dispatcher().compiled_call(prim, args, params)
 
 
 def _make_call(entry: jit.Entry) -> Callable[[Sequence[Array]], Any]:
-    call: Callable[[Sequence[Array]], Any] = dispatch.make_call(entry)
+    call: Callable[[Sequence[Array]], Any] = dispatcher().make_call(entry)
     return call
 
 
 class _LateHooks(stages.Hooks):
     @staticmethod
     def compile(closed: ClosedJaxpr, params: dict[str, Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-        run: Callable[[Sequence[Any]], Sequence[Any]] = dispatch.Hooks.compile(closed, params)
+        run: Callable[[Sequence[Any]], Sequence[Any]] = dispatcher().Hooks.compile(closed, params)
         return run
 
     @staticmethod
     def text(closed: ClosedJaxpr, dialect: str) -> str:
-        return str(dispatch.Hooks.text(closed, dialect))
+        return str(dispatcher().Hooks.text(closed, dialect))
 
     @staticmethod
     def cost(closed: ClosedJaxpr) -> dict[str, float]:
-        found: dict[str, float] = dispatch.Hooks.cost(closed)
+        found: dict[str, float] = dispatcher().Hooks.cost(closed)
         return found
 
     @staticmethod
     def memory(closed: ClosedJaxpr) -> Any:
-        return dispatch.Hooks.memory(closed)
+        return dispatcher().Hooks.memory(closed)
 
 
 def install() -> None:
