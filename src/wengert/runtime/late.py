@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,11 +20,12 @@ from wengert.core.primitive import Primitive
 from wengert.transforms import jit, stages
 
 _dispatch = lazy_module("wengert.runtime.dispatch")
+_llvm = lazy_module("llvmlite.binding")
 
 
 def _load_llvm() -> None:
     with contextlib.suppress(ImportError):  # the thread that needs it says what is wrong
-        importlib.import_module("llvmlite.binding")
+        _ = _llvm.llvm_version_info  # any attribute will do
 
 
 @functools.cache
