@@ -539,6 +539,8 @@ def test_exit_is_clean_and_quick(ending: str) -> None:
 
 INTERRUPT = """
     import signal
+    # a shell that starts tests in the background makes them ignore the signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     def press():
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGINT)
