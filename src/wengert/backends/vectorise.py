@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wengert.compiler.affine import Affine, Axis
-from wengert.compiler.loops import I64, Accumulate, Expr, For, Gather, If, Load, Op, Piecewise, Stmt, Store
+from wengert.compiler.loops import I64, Accumulate, Expr, For, Gather, If, Load, Op, Stmt, Store
 from wengert.compiler.rewrite import statements, values, walk
 
 _LONG = 4  # vectors that a reduction works on at a time, to hide the latency of its additions
@@ -101,8 +101,3 @@ def repeatable_nest(stmts: list[Stmt]) -> bool:
     written = {s.buffer for s in every if isinstance(s, Store)}
     read = {e.buffer for s in every for e in walk(*values(s)) if isinstance(e, Load | Gather)}
     return written.isdisjoint(read)
-
-
-def has_guard(loop: For) -> bool:
-    """Whether the loop has conditions left."""
-    return any(isinstance(e, Piecewise) for s in statements(loop.body) for e in walk(*values(s)))

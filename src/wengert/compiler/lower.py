@@ -269,13 +269,6 @@ class Block:
             )
         )
 
-    def contract(
-        self, view: View, axes: Sequence[Axis], index: Sequence[Affine], inner: Sequence[Axis], value: Expr
-    ) -> None:
-        """Append a nest that stores the sum of `value` over the axes `inner`."""
-        zero = self.exprs.const(0, view.dtype)
-        self.stmts.append(Nest(view, (*view.prefix, *index), axes, value, inner, "add", zero))
-
     def scatter(
         self,
         out: View,
