@@ -239,6 +239,11 @@ class Exprs:
 
     def __init__(self) -> None:
         self._table: dict[Any, Any] = {}
+        self._names = itertools.count()
+
+    def fresh_name(self) -> str:
+        """A name for an accumulator: `Acc` nodes are interned, so a name stands for one of them only."""
+        return f"r{next(self._names)}"
 
     def key(self, value: Any, dtype: DType) -> Expr:
         """A random key, as 64 bits; 0 stands for one that is read nowhere."""

@@ -136,7 +136,6 @@ def nest(stmts: Sequence[Stmt], exprs: Exprs) -> list[Stmt]:
     """Replace all nests by loops, here and in the bodies of sequential loops and branches."""
     out: list[Stmt] = []
     run: list[Stmt] = []
-    namer = _Namer()
 
     def flush() -> None:
         for stmt in fuse(run):
@@ -146,7 +145,7 @@ def nest(stmts: Sequence[Stmt], exprs: Exprs) -> list[Stmt]:
     for stmt in stmts:
         if isinstance(stmt, Nest):
             for piece in split(stmt, exprs):
-                run += tree(piece, exprs, namer)
+                run += tree(piece, exprs)
             continue
         flush()
         if isinstance(stmt, Loop):
@@ -159,17 +158,7 @@ def nest(stmts: Sequence[Stmt], exprs: Exprs) -> list[Stmt]:
     return out
 
 
-class _Namer:
-    """Names for accumulators: `Acc` nodes are interned, so a name stands for one accumulator only."""
-
-    count = 0
-
-    def __call__(self) -> str:
-        _Namer.count += 1
-        return f"r{_Namer.count}"
-
-
-def tree(nest: Nest, exprs: Exprs, namer: _Namer) -> list[Stmt]:
+def tree(nest: Nest, exprs: Exprs) -> list[Stmt]:
     """The loops of one nest; a reduction's accumulator is started just around its inner loops."""
     if any(nest.box[a][0] >= nest.box[a][1] for a in nest.axes):
         return []
@@ -180,7 +169,7 @@ def tree(nest: Nest, exprs: Exprs, namer: _Namer) -> list[Stmt]:
         index = tuple(i.substitute(fixed) for i in index)
     body: list[Stmt]
     if nest.combine:
-        name = namer()
+        name = exprs.fresh_name()
         assert nest.identity is not None
         inner: list[Stmt] = [Accumulate(name, value)]
         inner = _loops(inner, [a for a in nest.reduce_axes if a not in fixed], nest)
