@@ -344,6 +344,11 @@ class _IndexUpdateRef:
             values, "multiply", mode, indices_are_sorted, unique_indices, wrap_negative_indices
         )
 
+    def _products(self, values: Any, mode: Any, *promises: bool) -> Any:
+        """For each element of the array the product of the values that are meant for it; 1 where there are none."""
+        ones = lax.full_like(self.array, 1)
+        return _IndexUpdateRef(ones, self.index)._update(values, "multiply", mode, *promises)
+
     def divide(
         self,
         values: Any,
@@ -355,14 +360,7 @@ class _IndexUpdateRef:
         wrap_negative_indices: bool = True,
     ) -> Any:
         """The elements at the index replaced by their quotient by `values`, as often as it is indexed."""
-        ones = lax.full_like(self.array, 1)
-        divisor = _IndexUpdateRef(ones, self.index).multiply(
-            values,
-            indices_are_sorted=indices_are_sorted,
-            unique_indices=unique_indices,
-            mode=mode,
-            wrap_negative_indices=wrap_negative_indices,
-        )
+        divisor = self._products(values, mode, indices_are_sorted, unique_indices, wrap_negative_indices)
         return ufuncs.divide(self.array, divisor)
 
     def power(
@@ -376,14 +374,7 @@ class _IndexUpdateRef:
         wrap_negative_indices: bool = True,
     ) -> Any:
         """The elements at the index replaced by their power to `values`, as often as it is indexed."""
-        ones = lax.full_like(self.array, 1)
-        exponent = _IndexUpdateRef(ones, self.index).multiply(
-            values,
-            indices_are_sorted=indices_are_sorted,
-            unique_indices=unique_indices,
-            mode=mode,
-            wrap_negative_indices=wrap_negative_indices,
-        )
+        exponent = self._products(values, mode, indices_are_sorted, unique_indices, wrap_negative_indices)
         return convert(ufuncs.power(self.array, exponent), self.array.dtype, self.array.weak_type)
 
     def min(
