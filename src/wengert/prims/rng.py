@@ -342,18 +342,3 @@ def _bits_in_halves(keys: Any, bit_width: int, shape: Shape, dtype: np.dtype[Any
 def random_seed(seeds: Any, impl: str = "fry") -> Any:
     """Keys from integers, of the same shape."""
     return random_wrap(seed_words(seeds), impl)
-
-
-def random_split(keys: Any, shape: Any) -> Any:
-    """New keys from each key, of shape (*shape of the keys, *shape)."""
-    return random_wrap(split_words(random_unwrap(keys), shape))
-
-
-def random_fold_in(keys: Any, msgs: Any) -> Any:
-    """One new key from each key and an integer."""
-    return random_wrap(fold_in_words(random_unwrap(keys), msgs))
-
-
-def random_bits(keys: Any, bit_width: int, shape: Any) -> Any:
-    """Uniformly distributed bits from each key, as unsigned integers."""
-    return bits_of_words(random_unwrap(keys), bit_width, shape)

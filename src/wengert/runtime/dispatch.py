@@ -48,8 +48,8 @@ class Executable:
         "_host",
         "_keep",
         "_outputs",
-        "_results",
         "_run",
+        "_sizes",
         "code",
         "compilation",
     )
@@ -66,7 +66,7 @@ class Executable:
         self._run = native.make_entry(self.code.address("program"), n, long)
         self._allocate = buffers.allocator()
         self._arena = program.arena
-        self._results = [(ShapedArray(b.shape, b.dtype), max(b.nbytes, 1)) for b in program.results]
+        self._sizes = [max(b.nbytes, 1) for b in program.results]
         # for each output: the number of the result and its aval, or of the argument that is passed through
         self._outputs = [
             (n, a.aval) for n, a in zip(compilation.outputs, compilation.jaxpr.outvars, strict=True)
@@ -74,7 +74,7 @@ class Executable:
 
     def __call__(self, args: Sequence[Array]) -> list[Array]:
         allocate = self._allocate
-        owners = [allocate(nbytes) for _, nbytes in self._results]
+        owners = [allocate(nbytes) for nbytes in self._sizes]
         addresses = [a._address or a.address() for a in args]
         addresses += [o.address for o in owners]
         if self._arena:
@@ -104,7 +104,7 @@ class Executable:
     def plain_call(self) -> Callable[[Sequence[Array]], Array]:
         """The call of a plain program, with all that it needs at hand."""
         allocate, run = self._allocate, self._run
-        nbytes = self._results[0][1]
+        nbytes = self._sizes[0]
         aval = self._outputs[0][1]
 
         def call(args: Sequence[Array]) -> Array:
