@@ -42,9 +42,9 @@ def _letters(n: int) -> str:
 
 
 def format_literal(literal: Literal) -> str:
+    """The number alone; its dtype is that of the operands beside it."""
     val = literal.val
-    value = val.item() if isinstance(val, np.generic | np.ndarray) else val
-    return f"{value}:{literal.aval.str_short()}"
+    return str(val.item() if isinstance(val, np.generic | np.ndarray) else val)
 
 
 def _format_param(value: Any) -> str:
