@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import cases_linalg  # noqa: F401  (adds its rows to the table)
+import cases_fft  # noqa: F401  (adds its rows to the table)
+import cases_linalg  # noqa: F401
 import numpy as np
 import pytest
 from cases import CASES, Case

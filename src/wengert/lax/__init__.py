@@ -5,6 +5,9 @@ Names, arguments and results are those of `jax.lax`.
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from wengert._lazy import lazy_module
 from wengert.prims.arithmetic import (
     RoundingMethod,
@@ -136,6 +139,11 @@ from wengert.prims.dynamic import (
     dynamic_update_slice_in_dim,
     dynamic_update_slice_p,
     index_take,
+)
+from wengert.prims.fft import (
+    FftType,
+    fft,
+    fft_p,
 )
 from wengert.prims.gather import (
     GatherDimensionNumbers,
@@ -340,8 +348,29 @@ from wengert.prims.windows import (
 
 linalg = lazy_module("wengert.lax.linalg")
 
+# Imported when they are first asked for: the module of each name, within `wengert.prims`.
+_LATE = {
+    "custom_linear_solve": "linear_solve",
+    "custom_root": "linear_solve",
+    "linear_solve_p": "linear_solve",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module 'wengert.lax' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"wengert.prims.{module}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})
+
+
 __all__ = [
     "ConvDimensionNumbers",
+    "FftType",
     "GatherDimensionNumbers",
     "GatherScatterMode",
     "Precision",
@@ -468,6 +497,8 @@ __all__ = [
     "expand_dims",
     "expm1",
     "expm1_p",
+    "fft",
+    "fft_p",
     "floor",
     "floor_p",
     "fori_loop",
