@@ -20,7 +20,8 @@ ABOVE = ["as_jax", "demos", "cli", "__main__"]
 PUBLIC = len(LAYERS)
 # Primitives that hold programs: their rules transform them, so they stand among the transformations.
 HOLD_PROGRAMS = {
-    f"wengert.prims.{name}" for name in ("call", "cond", "control", "custom", "scan", "while_loop")
+    f"wengert.prims.{name}"
+    for name in ("call", "cond", "control", "custom", "custom_vmap", "linear_solve", "scan", "while_loop")
 }
 
 OPTIONAL = {"matplotlib", "tqdm"}

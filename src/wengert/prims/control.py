@@ -576,7 +576,7 @@ def _with_common_types(bodies: list[Body]) -> list[Body]:
     return [converted(b) for b in bodies]
 
 
-def _with_common_consts(bodies: Sequence[Body]) -> tuple[tuple[ClosedJaxpr, ...], list[Any]]:
+def with_common_consts(bodies: Sequence[Body]) -> tuple[tuple[ClosedJaxpr, ...], list[Any]]:
     """Branches that all take the constants of all, each once."""
     consts: list[Any] = []
     place: dict[int, int] = {}
@@ -603,7 +603,7 @@ def _bind_cond(index: Any, names: Sequence[str], funs: Sequence[Fun], operands: 
     avals = [get_aval(x) for x in flat]
     bodies = _with_common_types([trace_body(f, in_tree, avals, "branch") for f in funs])
     _check_branches(names, funs, bodies)
-    branches, consts = _with_common_consts(bodies)
+    branches, consts = with_common_consts(bodies)
     outs = cond_p.bind(index, *consts, *flat, branches=branches)
     return tree.unflatten(bodies[0].out_tree, outs)
 
