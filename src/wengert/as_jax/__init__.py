@@ -27,6 +27,9 @@ JAX_VERSION = "0.10.2"
 # Wengert's own packages: a program written for JAX knows nothing of them.
 _OWN = {"as_jax", "backends", "cli", "compiler", "demos", "prims", "runtime", "transforms"}
 
+# What libraries take from JAX's private modules, for want of a public name.
+_PRIVATE = "jax._src"
+
 
 class _Jax(ModuleType):
     """The module ``jax``: what ``wengert`` has, under JAX's name and version."""
@@ -36,6 +39,8 @@ class _Jax(ModuleType):
     __version_info__ = tuple(int(part) for part in JAX_VERSION.split("."))
 
     def __getattr__(self, name: str) -> Any:
+        if f"jax.{name}" == _PRIVATE:
+            return importlib.import_module(_counterpart(_PRIVATE))
         if name in _OWN or (name.startswith("_") and not name.startswith("__")):
             raise AttributeError(f"module 'jax' has no attribute {name!r}", name=name, obj=self)
         if hasattr(wengert, name):
@@ -85,13 +90,16 @@ class _Finder(MetaPathFinder, Loader):
 
 def _counterpart(fullname: str) -> str:
     """Wengert's name for a module of JAX's."""
+    if fullname == _PRIVATE or fullname.startswith(f"{_PRIVATE}."):
+        return "wengert.as_jax.private" + fullname.removeprefix(_PRIVATE)
     return "wengert" + fullname.removeprefix("jax")
 
 
 def _has(name: str) -> bool:
-    """Whether Wengert has the module ``name``, as part of the public API."""
+    """Whether Wengert has the module ``name``, as part of the public API or of what stands for JAX's private one."""
     parts = name.split(".")[1:]
-    if parts[0] in _OWN or any(part.startswith("_") for part in parts):
+    hidden = parts[0] in _OWN or any(part.startswith("_") for part in parts)
+    if hidden and parts[:2] != ["as_jax", "private"]:
         return False
     try:
         return find_spec(name) is not None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eqn_effects, subjaxprs
+from wengert.prims.expansion import expansion
 from wengert.transforms.dce import prune_eqns
 
 
@@ -64,7 +65,11 @@ def _flatten(
     """
     for eqn in jaxpr.eqns:
         invars = [_read(env, a) for a in eqn.invars]
-        if eqn.primitive.kind != "call":
+        if eqn.primitive.expand is not None:
+            inner = expansion(eqn)
+        elif eqn.primitive.kind == "call":
+            inner = next(iter(subjaxprs(eqn.params))).jaxpr
+        else:
             # a jaxpr that is called twice binds fresh variables each time
             outvars = [Var(v.aval) for v in eqn.outvars]
             env.update(zip(eqn.outvars, outvars, strict=True))
@@ -72,7 +77,6 @@ def _flatten(
             if place and outvars:
                 apart[outvars[0]] = place
             continue
-        inner = next(iter(subjaxprs(eqn.params))).jaxpr
         local: dict[Var, Atom] = dict(zip(inner.invars, invars, strict=True))
         start = len(eqns)
         alone = eqn.params.get("prevent_cse", False)

@@ -62,6 +62,9 @@ class Primitive:
         from, for operands of this dtype.
     cost
         of a `pull` without `scalar`: about how many vector additions one element costs.
+    expand(*avals, **params) -> ClosedJaxpr
+        the program that the operation stands for. The compiler and the reference put it in the equation's place,
+        and use none of the rules above.
     compiled
         an eager call compiles the operation instead of running `impl` (control flow).
     effects(**params) -> frozenset of effect names
@@ -78,6 +81,7 @@ class Primitive:
         "dce",
         "effects",
         "emit",
+        "expand",
         "hidden_params",
         "impl",
         "jvp",
@@ -104,6 +108,7 @@ class Primitive:
         batch: Rule | None = None,
         pull: Rule | None = None,
         emit: Rule | None = None,
+        expand: Rule | None = None,
         access: Access | Sequence[Access] | Callable[..., Sequence[Access]] | None = None,
         scalar: str | None = None,
         reducer: Callable[[Any], tuple[str, Any]] | None = None,
@@ -124,6 +129,7 @@ class Primitive:
         self.batch = batch
         self.pull = pull
         self.emit = emit
+        self.expand = expand
         self.scalar = scalar
         self.reducer = reducer
         self.cost = cost
@@ -146,6 +152,10 @@ class Primitive:
     def bind(self, *args: Any, **params: Any) -> Any:
         """Apply the primitive under the current trace."""
         return _trace.current_trace().process(self, args, params)
+
+    def get_bind_params(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters that `bind` takes, from those of an equation: the same here."""
+        return params
 
     def __repr__(self) -> str:
         return self.name

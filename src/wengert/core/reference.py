@@ -20,8 +20,13 @@ def run_jaxpr(xp: Any, closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
         return plain(a.val) if isinstance(a, Literal) else env[a]
 
     for eqn in jaxpr.eqns:
-        out = eqn.primitive.impl(xp, *map(read, eqn.invars), **eqn.params)
-        outs = out if eqn.primitive.multiple_results else [out]
+        prim = eqn.primitive
+        operands = [read(a) for a in eqn.invars]
+        if prim.expand is not None:
+            outs = run_jaxpr(xp, prim.expand(*(a.aval for a in eqn.invars), **eqn.params), operands)
+        else:
+            out = prim.impl(xp, *operands, **eqn.params)
+            outs = out if prim.multiple_results else [out]
         for v, value in zip(eqn.outvars, outs, strict=True):
             env[v] = as_type(xp, value, v.aval)
     return [as_type(xp, read(a), a.aval) for a in jaxpr.outvars]

@@ -58,7 +58,7 @@ class PartialTrace(Trace):
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         trace = self.tangents if self.owns(args) else self.parent
         with using_trace(trace):
-            return trace.process(prim, args, params)
+            return prim.bind(*args, **params)
 
     def process_custom_jvp(self, prim: Primitive, fun: Any, jvp: Any, args: Sequence[Any]) -> Any:
         if self.owns(args):

@@ -1,0 +1,7 @@
+"""Errors of dtype promotion."""
+
+from __future__ import annotations
+
+from wengert.errors import TypePromotionError as TypePromotionError
+
+__all__ = ["TypePromotionError"]
