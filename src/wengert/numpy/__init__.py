@@ -456,6 +456,7 @@ from wengert.numpy.windows import (
     kaiser as kaiser,
 )
 
+fft = _lazy_module("wengert.numpy.fft")
 linalg = _lazy_module("wengert.numpy.linalg")
 ndarray = _ArrayBase
 bool = bool_
