@@ -81,6 +81,7 @@ from wengert.core.array import ArrayBase
 from wengert.core.device import Device as Device
 from wengert.core.dtypes import float0 as float0
 from wengert.explain import explain as explain
+from wengert.prims.callbacks import pure_callback as pure_callback
 from wengert.runtime import late as _late
 from wengert.transforms.api_util import ShapeDtypeStruct as ShapeDtypeStruct
 from wengert.transforms.checkpoint import (
@@ -126,11 +127,15 @@ __version_info__ = tuple([int(part) for part in __version__.split(".")])
 # Imported when they are first asked for: most programs need few of them.
 _SUBMODULES = (
     "ad_checkpoint",
+    "custom_batching",
     "custom_derivatives",
+    "debug",
     "dtypes",
     "example_libraries",
+    "experimental",
     "flatten_util",
     "nn",
+    "ops",
     "random",
     "scipy",
     "sharding",

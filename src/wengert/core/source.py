@@ -12,7 +12,7 @@ import linecache
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Final, TypeVar
 
@@ -115,6 +115,15 @@ def current_frame() -> SourceLine | None:
     except AttributeError:  # beyond the outermost frame; cheaper than a test in each round
         return None
     return SourceLine(frame.f_code, frame.f_lasti)
+
+
+def user_frames(include_own: bool = False) -> Iterator[FrameType]:
+    """The frames of the user's that are running, the innermost first; those of this package too, if asked."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if include_own or not _internal[frame.f_code.co_filename]:
+            yield frame
+        frame = frame.f_back
 
 
 def user_context(error: BaseException, line: SourceLine | None = None) -> BaseException:

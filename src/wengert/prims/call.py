@@ -11,6 +11,7 @@ from wengert.core.primitive import Primitive
 from wengert.core.reference import run_jaxpr
 from wengert.core.staging import eval_eqn, eval_jaxpr, stage
 from wengert.core.zeros import Zero, is_undefined
+from wengert.prims.callbacks import DebugEffect
 from wengert.prims.lists import nonzero_mask, reject, select, spread
 from wengert.transforms.batch import BatchAxis, batch_jaxpr, to_front
 from wengert.transforms.dce import dce_closed, prune_consts, prune_eqns, stage_pruned
@@ -158,6 +159,12 @@ class _Recomputing:
 
 @memoized
 def _recomputing(closed: ClosedJaxpr, nonzeros: tuple[bool, ...], policy: Any) -> _Recomputing:
+    refused = [e for e in closed.effects if not isinstance(e, DebugEffect)]
+    if refused:
+        raise NotImplementedError(
+            f"Effects not supported in AD of `checkpoint`/`remat`: {refused}. What is computed again would happen"
+            " twice: move the io_callback out of the function."
+        )
     if policy is not None:
         closed = inline_calls(closed)
     lin = linearize_jaxpr(closed, nonzeros, (False,) * len(closed.out_avals))

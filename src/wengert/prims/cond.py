@@ -17,6 +17,7 @@ from wengert.core.reference import run_jaxpr
 from wengert.core.staging import eval_jaxpr, stage
 from wengert.core.zeros import UndefinedPrimal, Zero, instantiate, is_undefined
 from wengert.prims.axes import broadcast_in_dim
+from wengert.prims.callbacks import DebugEffect
 from wengert.prims.lists import nonzero_mask, reject, select, spread
 from wengert.prims.select import select_n_p
 from wengert.transforms.batch import BatchAxis, batch_jaxpr, to_front
@@ -249,10 +250,10 @@ def _cond_as_select(
     axis: BatchAxis, index: Any, operands: list[Any], batched: tuple[bool, ...], branches: Branches
 ) -> tuple[list[Any], list[int | None]]:
     """The index differs from element to element: run all branches and choose."""
-    if any(b.effects for b in branches):
+    if any(not isinstance(e, DebugEffect) for b in branches for e in b.effects):
         raise NotImplementedError(
-            "vmap of cond with a batched index runs all branches, but one has side effects (such as"
-            " debug.print)"
+            "IO effect not supported in vmap-of-cond: where the index differs from element to element all"
+            " branches run, but one has side effects (such as io_callback)."
         )
     every = (True,) * len(branches[0].out_avals)
     results = []

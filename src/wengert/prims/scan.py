@@ -223,7 +223,8 @@ def _place_residuals(
                 outvars.append(atom)
             stacks.append(("out", ys[atom]))
             stack_order.append(position)
-    outer_eqns, _ = prune_eqns([e for e in jaxpr.eqns if invariant.issuperset(e.outvars)], outer_outs)
+    outside = [e for e in jaxpr.eqns if e.outvars and invariant.issuperset(e.outvars)]
+    outer_eqns, _ = prune_eqns(outside, outer_outs)
     outer = jaxpr.replace(invars=jaxpr.invars[:num_consts], outvars=outer_outs, eqns=outer_eqns)
     body, passed = _with_hoisted(jaxpr.replace(outvars=outvars), num_consts, outer_outs)
     consts_t, carry_t, _ = split(nonzeros, num_consts, num_carry)

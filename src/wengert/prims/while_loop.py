@@ -15,6 +15,7 @@ from wengert.core.reference import run_jaxpr
 from wengert.core.staging import eval_jaxpr, stage
 from wengert.core.zeros import Zero, instantiate
 from wengert.prims.axes import batch_to, broadcast_in_dim
+from wengert.prims.callbacks import DebugEffect
 from wengert.prims.lists import either, nonzero_mask, select, split, spread
 from wengert.prims.reduce import reduce_or_p
 from wengert.prims.scan import reordered
@@ -198,6 +199,11 @@ def _while_batch(
             *operands,
             cond_jaxpr=cond, cond_nconsts=cond_nconsts, body_jaxpr=body, body_nconsts=body_nconsts,
         )  # fmt: skip
+    elif any(not isinstance(e, DebugEffect) for j in (cond, body) for e in j.effects):
+        raise NotImplementedError(
+            "IO effects not supported in while_loop with batched predicate: the loop turns for all elements of"
+            " the batch until the last one has ended. Loop over the elements with lax.map instead."
+        )
     else:
         anywhere, masked = _masked_loop(body, cond, axis, cond_nconsts, body_nconsts)
         outs = while_p.bind(
