@@ -83,7 +83,7 @@ def _axes(name: str, s: Sequence[int] | None, axes: Sequence[int] | None, ndim: 
     return found
 
 
-def _resized(x: Any, sizes: dict[int, int]) -> Any:
+def resized(x: Any, sizes: dict[int, int]) -> Any:
     """x with zeros behind, or without its last elements, along axes that are to have other sizes."""
     wanted = tuple([sizes.get(i, d) for i, d in enumerate(x.shape)])
     if wanted == x.shape:
@@ -94,7 +94,7 @@ def _resized(x: Any, sizes: dict[int, int]) -> Any:
     return lax.pad(x, scalar(0, x.dtype), [(0, n, 0) for n in after]) if any(after) else x
 
 
-def _last(x: Any, axes: tuple[int, ...], transform: Callable[[Any], Any]) -> Any:
+def along_last(x: Any, axes: tuple[int, ...], transform: Callable[[Any], Any]) -> Any:
     """transform(x), which is along its last axes, along others."""
     others = [i for i in range(x.ndim) if i not in axes]
     order = [*others, *axes]
@@ -108,7 +108,7 @@ def _in_groups(x: Any, kind: lax.FftType, axes: tuple[int, ...], lengths: Sequen
     """The transform along all the axes, of which the last one is special if one side is real."""
 
     def apply(x: Any, kind: lax.FftType, part: slice) -> Any:
-        return _last(x, axes[part], lambda y: lax.fft(y, kind, lengths[part]))
+        return along_last(x, axes[part], lambda y: lax.fft(y, kind, lengths[part]))
 
     others = {_RFFT: _FFT, _IRFFT: _IFFT}.get(kind, kind)
     rest = max(0, len(axes) - _AT_ONCE)
@@ -144,7 +144,7 @@ def _transformed(
     if any(n < 1 for n in lengths):
         raise ValueError(f"jax.numpy.fft.{name}: Shape should be positive. Got {tuple(lengths)}.")
     given = [*lengths[:-1], lengths[-1] // 2 + 1] if kind == _IRFFT else lengths
-    out = _in_groups(_resized(x, dict(zip(where, given, strict=True))), kind, where, lengths)
+    out = _in_groups(resized(x, dict(zip(where, given, strict=True))), kind, where, lengths)
     factor = float(math.prod(lengths)) ** (power if kind in (_FFT, _RFFT) else -power)
     return out if factor == 1.0 else lax.mul(out, scalar(factor, out.dtype))
 
