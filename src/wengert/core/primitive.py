@@ -20,7 +20,16 @@ from wengert.core.avals import ShapedArray
 #   stored    anywhere: the operand has to be in memory
 Access: TypeAlias = Literal["same", "view", "repeated", "looped", "stored"]
 Kind: TypeAlias = Literal[
-    "elementwise", "view", "reduction", "contraction", "indexing", "library", "control", "call", "other"
+    "elementwise",
+    "view",
+    "reduction",
+    "contraction",
+    "indexing",
+    "library",
+    "control",
+    "call",
+    "collective",
+    "other",
 ]
 Rule: TypeAlias = Callable[..., Any]
 
@@ -69,6 +78,8 @@ class Primitive:
         an eager call compiles the operation instead of running `impl` (control flow).
     effects(**params) -> frozenset of effect names
     dce(used_outs, eqn) -> (used_ins, eqn or None): prunes unused results of primitives that hold jaxprs.
+    consumes_keys
+        the random keys among the operands are used up: drawing from them again would give the same numbers.
     hidden_params: parameters that are not printed.
     """
 
@@ -77,6 +88,7 @@ class Primitive:
         "abstract_eval",
         "batch",
         "compiled",
+        "consumes_keys",
         "cost",
         "dce",
         "effects",
@@ -117,6 +129,7 @@ class Primitive:
         compiled: bool = False,
         effects: Callable[..., frozenset[str]] | None = None,
         dce: Rule | None = None,
+        consumes_keys: bool = False,
         hidden_params: Sequence[str] = (),
     ):
         self.name = name
@@ -137,6 +150,7 @@ class Primitive:
         self.compiled = compiled
         self.effects = effects
         self.dce = dce
+        self.consumes_keys = consumes_keys
         self.hidden_params = frozenset(hidden_params)
         self._accesses = access or ("same" if kind == "elementwise" else "view" if pull else "stored")
 

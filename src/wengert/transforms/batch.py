@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from wengert.core.axes import naming_axes
-from wengert.core.jaxpr import ClosedJaxpr
+from wengert.core.jaxpr import ClosedJaxpr, subjaxprs
 from wengert.core.primitive import Primitive
 from wengert.core.staging import eval_jaxpr, stage
 from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
 from wengert.core.zeros import Zero
 from wengert.prims.axes import batch_to, reduce_sum_p
-from wengert.transforms.memo import memoized
+from wengert.prims.collectives import names_of
+from wengert.transforms.memo import memoized, new_memo
 
 
 class BatchAxis:
@@ -76,7 +77,7 @@ class BatchTrace(Trace):
         pairs = [self.split(a) for a in args]
         values, dims = [v for v, _ in pairs], [d for _, d in pairs]
         with using_trace(self.parent):
-            if all(d is None for d in dims) and not self.concerns(params):
+            if all(d is None for d in dims) and not self.concerns(prim, params):
                 return prim.bind(*values, **params)
             if prim.batch is None:
                 raise NotImplementedError(
@@ -87,13 +88,10 @@ class BatchTrace(Trace):
             return [self.join(o, d) for o, d in zip(outs, out_dims, strict=True)]
         return self.join(outs, out_dims)
 
-    def concerns(self, params: dict[str, Any]) -> bool:
-        """Whether a collective operation names this axis."""
+    def concerns(self, prim: Primitive, params: dict[str, Any]) -> bool:
+        """Whether an operation, or a program that it holds, is a collective one over this axis."""
         name = self.axis.name
-        if name is None:
-            return False
-        found = params.get("axis_name", params.get("axes", ()))
-        return name in found if isinstance(found, tuple) else bool(found == name)
+        return name is not None and name in _names_in(prim, params)
 
     def process_custom_jvp(self, prim: Primitive, fun: Any, jvp: Any, args: Sequence[Any]) -> Any:
         pairs = [self.split(a) for a in args]
@@ -120,6 +118,29 @@ class BatchTrace(Trace):
                 prim, batched, batched_fwd(fwd, self.axis, dims, found), values, **params
             )
         return [self.join(o, d) for o, d in zip(outs, found.dims, strict=True)]
+
+
+def _names_in(prim: Primitive, params: dict[str, Any]) -> set[Any]:
+    """The axes that collective operations name, here and in the programs among the parameters."""
+    if prim.kind == "collective":
+        return set(names_of(params))
+    found: set[Any] = set()
+    for sub in subjaxprs(params):
+        found |= _names_in_jaxpr(sub)
+    return found - {params["axis_name"]} if "axis_name" in params else found
+
+
+_names_found = new_memo()
+
+
+def _names_in_jaxpr(closed: ClosedJaxpr) -> set[Any]:
+    found: set[Any] | None = _names_found.get(closed)
+    if found is None:
+        found = set()
+        for eqn in closed.eqns:
+            found |= _names_in(eqn.primitive, eqn.params)
+        _names_found[closed] = found
+    return found
 
 
 def batch_flat(
