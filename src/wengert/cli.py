@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import wengert
+from wengert.demos.common import BadInput
 from wengert.demos.wave import command as wave
-from wengert.demos.wave.terrain import BadInput
 
 
 class OneLineParser(argparse.ArgumentParser):

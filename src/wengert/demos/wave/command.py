@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import math
-import os
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import wengert
 from wengert._lazy import lazy_module
+from wengert.demos.common import BadInput, positive, require_packages, writable
 from wengert.demos.wave import inversion, pictures, timing
 from wengert.demos.wave.physics import largest_stable_step
-from wengert.demos.wave.terrain import MAPPING, BadInput, Ground, first_line, from_file, jacksboro, regrid
+from wengert.demos.wave.terrain import MAPPING, Ground, from_file, jacksboro, regrid
 from wengert.demos.wave.timing import Shot
 
 tqdm = lazy_module("tqdm")
@@ -29,19 +26,6 @@ LARGEST_RECORD = 4e9  # bytes of pressure kept by a simulation
 COURANT = 0.8  # time step, as a part of the largest stable one
 WAVELENGTH = 10.0  # grid points in the dominant wavelength of the slowest ground
 SHORTEST_WAVELENGTH = 4.0  # below this many grid points the waves are not even roughly right
-
-
-def positive(kind: type) -> Any:
-    """A converter for argparse: a finite number above 0."""
-
-    def convert(text: str) -> Any:
-        value = kind(text)
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError
-        return value
-
-    convert.__name__ = "positive whole number" if kind is int else "positive number"
-    return convert
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -79,13 +63,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="where pictures go (wave-demo)",
     )
     add("--quiet", action="store_true", help="print only where the pictures are")
-
-
-def require_packages() -> None:
-    """Raise ``BadInput`` where Matplotlib or tqdm is missing."""
-    missing = [name for name in ("matplotlib", "tqdm") if find_spec(name) is None]
-    if missing:
-        raise BadInput(f'this needs {" and ".join(missing)}; install with: pip install "wengert[demos]"')
 
 
 def read_ground(options: argparse.Namespace) -> Ground:
@@ -128,23 +105,6 @@ def plan_shot(ground: Ground, options: argparse.Namespace) -> Shot:
             f"{record / 1e9:.1f} GB; give fewer --steps or a coarser --grid"
         )
     return Shot((ground.shape[0] // 2, ground.shape[1] // 2), f0, options.steps, dt)
-
-
-def writable(folder: Path) -> Path:
-    """The folder, made if need be. Raises ``BadInput`` where nothing can be written there."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        for place in made:
-            if place.is_dir() and not os.listdir(place):
-                place.rmdir()
-        raise BadInput(
-            f"cannot write into the output folder {folder}: {error.strerror or first_line(error)}"
-        ) from None
-    return folder
 
 
 def run(options: argparse.Namespace) -> int:

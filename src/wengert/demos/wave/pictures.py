@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wengert._lazy import lazy_module
+from wengert.demos.common import STYLE, save
 from wengert.demos.wave.inversion import Recovery
 from wengert.demos.wave.terrain import Ground
 from wengert.demos.wave.timing import Shot
@@ -20,29 +20,8 @@ figure = lazy_module("matplotlib.figure")
 
 Array = Any
 
-STYLE = {
-    "font.size": 11,
-    "font.family": "DejaVu Sans",
-    "axes.titlesize": 12,
-    "axes.titlepad": 7,
-    "figure.titlesize": 15,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "savefig.dpi": 150,
-}
 WAVE_COLOURS = "RdBu_r"
 SPEED_COLOURS = "turbo"
-
-
-def save(picture: Any, path: Path) -> Path:
-    """Write the picture whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        picture.savefig(unfinished, format="png")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
 
 
 def extent_km(ground: Ground) -> tuple[float, float, float, float]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wengert._lazy import lazy_module
+from wengert.demos.common import BadInput, first_line
 from wengert.demos.wave.physics import gardner_density
 
 cbook = lazy_module("matplotlib.cbook")
@@ -27,10 +28,6 @@ MAPPING = (
     f"to {FASTEST:.0f} m/s on the highest ridge: weathered valley floors are slower than "
     "the rock that stands out. An illustration, not a geological model."
 )
-
-
-class BadInput(Exception):
-    """What the user gave cannot be simulated; the message says why, in one line."""
 
 
 class Ground(NamedTuple):
@@ -127,8 +124,3 @@ def check_velocity(velocity: Array, path: Path) -> None:
             f"every velocity in {path} must be finite and above 0 m/s; {int(bad.sum())} of {bad.size} "
             f"are not, the first at {where}: {velocity[where]}"
         )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type's name where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
