@@ -385,7 +385,15 @@ linalg = lazy_module("wengert.lax.linalg")
 _LATE = {
     "custom_linear_solve": "linear_solve",
     "custom_root": "linear_solve",
+    "igamma": "gamma",
+    "igamma_grad_a": "gamma",
+    "igamma_grad_a_p": "gamma",
+    "igamma_p": "gamma",
+    "igammac": "gamma",
+    "igammac_p": "gamma",
     "linear_solve_p": "linear_solve",
+    "random_gamma_grad": "gamma",
+    "random_gamma_grad_p": "gamma",
 }
 
 
