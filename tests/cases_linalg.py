@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from cases import FLOATS, I32, Arg, row
 
 from wengert import lax
+from wengert.prims import linalg_eigen, linalg_functions, linalg_lu, linalg_qr
 
 
 def definite(x: Any) -> Any:
@@ -92,16 +94,31 @@ row(
     [Arg((3,), 0, 4, I32)],
     "int32",
 )
+for shape in ((4, 3), (3, 3), (3, 4)):
+    for complete in (False, True):
+        row(
+            f"qr {shape}, {'complete' if complete else 'reduced'}",
+            lambda x, c=complete: lax.linalg.qr(x, full_matrices=c),
+            lambda x, c=complete: np.linalg.qr(x, "complete" if c else "reduced"),
+            [Arg(shape)],
+            smooth=(0,),
+            **LINALG,
+        )
+    row(
+        f"qr {shape}, pivoting",
+        lambda x: lax.linalg.qr(x, pivoting=True),
+        lambda x: scipy.linalg.qr(x, pivoting=True),
+        [Arg(shape)],
+        smooth=(0,),
+        **LINALG,
+    )
 row(
-    "qr",
-    lambda x: lax.linalg.qr(x, full_matrices=False),
-    lambda x: np.linalg.qr(x),
-    [Arg((4, 3))],
-    smooth=(0,),
+    "qr of complex matrices",
+    lambda x, y: parts(lax.linalg.qr(lax.complex(x, y))),
+    lambda x, y: split(np.linalg.qr(x + 1j * y, "complete")),
+    [Arg((4, 2)), Arg((4, 2))],
+    smooth=(0, 1),
     **LINALG,
-)
-row(
-    "qr, complete", lambda x: lax.linalg.qr(x), lambda x: np.linalg.qr(x, "complete"), [Arg((4, 3))], **LINALG
 )
 row(
     "eigh",
@@ -152,6 +169,175 @@ row(
 )
 
 
+# ----------------------------------------------------------------------------------------- beside decompositions
+
+row(
+    "cholesky_update",
+    lambda x, w: lax.linalg.cholesky_update(lax.transpose(lax.linalg.cholesky(definite(x)), (1, 0)), w),
+    lambda x, w: np.linalg.cholesky(definite_reference(x) + np.outer(w, w)).T,
+    [A, Arg((3,))],
+    smooth=(0, 1),
+    **LINALG,
+)
+row(
+    "symmetric_product",
+    lambda a, c: lax.linalg.symmetric_product(a, c, alpha=2, beta=3, symmetrize_output=True),
+    lambda a, c: 2 * a @ a.T + 3 * (np.tril(c) + np.tril(c, -1).T),
+    [B, A],
+    smooth=(0, 1),
+    **LINALG,
+)
+row(
+    "tridiagonal_solve",
+    lambda dl, d, du, b: lax.linalg.tridiagonal_solve(dl, lax.add(d, d.dtype.type(4)), du, b),
+    lambda dl, d, du, b: np.linalg.solve(np.diag(d + 4) + np.diag(dl[1:], -1) + np.diag(du[:-1], 1), b),
+    [*[Arg((4,), -1, 1)] * 3, Arg((4, 2))],
+    smooth=(0, 1, 2, 3),
+    linear=(3,),
+    dtypes="float32 float64 complex64",
+    ulps=500,
+)
+row(
+    "tridiagonal_solve, one row",
+    lambda dl, d, du, b: lax.linalg.tridiagonal_solve(dl, lax.add(d, d.dtype.type(4)), du, b),
+    lambda dl, d, du, b: b / (d + 4)[:, None],
+    [*[Arg((1,), -1, 1)] * 3, Arg((1, 2))],
+    smooth=(0, 1, 2, 3),
+    linear=(3,),
+    **LINALG,
+)
+for count in (2, 1):
+    row(
+        f"householder_product, {count}",
+        lax.linalg.householder_product,
+        lambda a, taus: _reflections(a, taus)[:, : a.shape[1]],
+        [Arg((4, 2)), Arg((count,))],
+        smooth=(0, 1),
+        dtypes="float32 float64 complex64",
+        ulps=500,
+    )
+for left in (True, False):
+    for transposed in (True, False):
+        row(
+            f"ormqr, left {left}, transposed {transposed}",
+            lambda a, taus, c, f=left, t=transposed: lax.linalg.ormqr(a, taus, c, left=f, transpose=t),
+            lambda a, taus, c, f=left, t=transposed: _multiplied(_reflections(a, taus), c, f, t),
+            [Arg((4, 2)), Arg((2,)), Arg((4, 4))],
+            smooth=(0, 1, 2),
+            linear=(2,),
+            dtypes="float32 float64 complex64",
+            ulps=500,
+        )
+for linalg_dtypes in ("float32 float64", "complex64 complex128"):
+    row(
+        f"hessenberg, {linalg_dtypes}",
+        lax.linalg.hessenberg,
+        lambda x: _packed_hessenberg(x),
+        [Arg((4, 4))],
+        dtypes=linalg_dtypes,
+        ulps=500,
+    )
+    row(
+        f"tridiagonal, {linalg_dtypes}",
+        lambda x: _assembled(*lax.linalg.tridiagonal(hermitian(x))),
+        lambda x: _spectrum((x + x.conj().T) / 2),
+        [Arg((4, 4))],
+        dtypes=linalg_dtypes,
+        ulps=500,
+    )
+    row(
+        f"schur, {linalg_dtypes}",
+        lambda x: _put_together(*lax.linalg.schur(x)),
+        lambda x: [x, np.eye(4), np.zeros((4, 4))],
+        [Arg((4, 4))],
+        dtypes=linalg_dtypes,
+        ulps=500,
+    )
+row(
+    "qdwh",
+    lambda x: lax.linalg.qdwh(x)[:2],
+    lambda x: scipy.linalg.polar(x),
+    [Arg((4, 3))],
+    smooth=(0,),
+    **LINALG,
+)
+row(
+    "det",
+    linalg_lu.det,
+    np.linalg.det,
+    [Arg((4, 4))],
+    smooth=(0,),
+    dtypes="float32 float64 complex64",
+    ulps=500,
+)
+row(
+    "adjugate",
+    lambda x: linalg_lu.adjugate_p.bind(x),
+    lambda x: np.linalg.inv(x) * np.linalg.det(x),
+    [Arg((4, 4))],
+    smooth=(0,),
+    **LINALG,
+)
+row(
+    "solve, transposed",
+    lambda a, b: linalg_lu.solve_permuted(*lax.linalg.lu(a)[::2], b, trans=1),
+    lambda a, b: np.linalg.solve(a.T, b),
+    [A, B],
+    smooth=(0, 1),
+    **LINALG,
+)
+row(
+    "geqrf",
+    lambda x: linalg_qr.geqrf(x, pivoting=True),
+    lambda x: _raw_qr(x),
+    [Arg((4, 3))],
+    **LINALG,
+)
+row(
+    "sylvester",
+    lambda a, b, c: linalg_functions.solve_sylvester(definite(a), b, c),
+    lambda a, b, c: scipy.linalg.solve_sylvester(definite_reference(a), b, c),
+    [A, Arg((2, 2), 0.1, 0.9), B],
+    smooth=(0, 1, 2),
+    linear=(2,),
+    **LINALG,
+)
+row(
+    "expm",
+    linalg_functions.expm,
+    scipy.linalg.expm,
+    [A],
+    smooth=(0,),
+    dtypes="float32 float64 complex64",
+    ulps=500,
+)
+row(
+    "expm_frechet",
+    linalg_functions.expm_frechet,
+    lambda x, t: scipy.linalg.expm_frechet(x, t, compute_expm=False),
+    [A, A],
+    smooth=(0, 1),
+    linear=(1,),
+    **LINALG,
+)
+row(
+    "sqrtm",
+    lambda x: lax.real(linalg_functions.sqrtm(definite(x))),
+    lambda x: scipy.linalg.sqrtm(definite_reference(x)).real,
+    [A],
+    smooth=(0,),
+    **LINALG,
+)
+row(
+    "eigh_tridiagonal",
+    linalg_eigen.eigh_tridiagonal,
+    lambda d, e: scipy.linalg.eigh_tridiagonal(d, e),
+    [Arg((4,)), Arg((3,))],
+    smooth=(0, 1),
+    **LINALG,
+)
+
+
 def _solved(a: Any, b: Any, left: bool, lower: bool, transposed: bool) -> Any:
     a = np.tril(a) if lower else np.triu(a)
     a = a.T if transposed else a
@@ -177,3 +363,53 @@ def _permuted(pivots: Any) -> Any:
     for k, p in enumerate(pivots):
         rows[[k, p]] = rows[[p, k]]
     return rows
+
+
+def parts(arrays: Any) -> list[Any]:
+    return [f(a) for a in arrays for f in (lax.real, lax.imag)]
+
+
+def split(arrays: Any) -> list[Any]:
+    return [p for a in arrays for p in (a.real, a.imag)]
+
+
+def hermitian(x: Any) -> Any:
+    other = lax.transpose(lax.conj(x) if x.dtype.kind == "c" else x, (1, 0))
+    return lax.mul(lax.add(x, other), x.dtype.type(0.5))
+
+
+def _assembled(a: Any, d: Any, e: Any, taus: Any) -> Any:
+    """The eigenvalues of the tridiagonal matrix."""
+    return linalg_eigen.eigh_tridiagonal(d, e)[0]
+
+
+def _put_together(t: Any, z: Any) -> list[Any]:
+    """The matrix, what is the identity if z is unitary, and what of t should be zero."""
+    inverse = lax.transpose(lax.conj(z) if z.dtype.kind == "c" else z, (1, 0))
+    below = np.tri(4, 4, -1 if z.dtype.kind == "c" else -2)
+    return [lax.dot(lax.dot(z, t), inverse), lax.dot(z, inverse), lax.mul(t, below.astype(t.dtype))]
+
+
+def _packed_hessenberg(x: Any) -> Any:
+    found, taus, _ = scipy.linalg.lapack.get_lapack_funcs(("gehrd",), (x,))[0](x)
+    return found, taus
+
+
+def _reflections(a: Any, taus: Any) -> Any:
+    """The product of Householder's reflections, one by one."""
+    m = len(a)
+    q = np.eye(m, dtype=a.dtype)
+    for i, tau in enumerate(taus):
+        v = np.concatenate([np.zeros(i), [1], a[i + 1 :, i]])
+        q = q @ (np.eye(m) - tau * np.outer(v, v.conj()))
+    return q
+
+
+def _multiplied(q: Any, c: Any, left: bool, transposed: bool) -> Any:
+    q = q.conj().T if transposed else q
+    return q @ c if left else c @ q
+
+
+def _raw_qr(x: Any) -> Any:
+    (factors, taus), _, order = scipy.linalg.qr(x, mode="raw", pivoting=True)
+    return factors, taus, order

@@ -25,7 +25,7 @@ from wengert.numpy import (
     ufuncs,
 )
 from wengert.numpy._util import ArrayLike, convert, inexact_dtype
-from wengert.prims import linalg as prims
+from wengert.prims import linalg_lu
 
 
 class EigResult(NamedTuple):
@@ -95,7 +95,7 @@ def solve(a: ArrayLike, b: ArrayLike) -> Any:
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a = creation.broadcast_to(a, (*batch, *a.shape[-2:]))
     b = creation.broadcast_to(b, (*batch, *b.shape[-2:]))
-    x = prims.solve(a, b)
+    x = linalg_lu.solve(a, b)
     return x[..., 0] if vector else x
 
 
