@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import wengert
+from wengert.demos import regression, transforms
 from wengert.demos.common import BadInput
 from wengert.demos.wave import command as wave
 
@@ -28,9 +29,11 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     demo = commands.add_parser("demo", help="run a demonstration")
     demos = demo.add_subparsers(metavar="NAME", required=True)
-    options = demos.add_parser("wave", help=wave.SUMMARY)
-    wave.add_options(options)
-    options.set_defaults(run=wave.run)
+    modules: dict[str, Any] = {"wave": wave, "regression": regression, "transforms": transforms}
+    for name, module in modules.items():
+        options = demos.add_parser(name, help=module.SUMMARY)
+        module.add_options(options)
+        options.set_defaults(run=module.run)
     return parser
 
 
