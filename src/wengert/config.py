@@ -58,6 +58,11 @@ def _count(name: str, value: Any) -> int | None:
     return number
 
 
+def _device_count(name: str, value: Any) -> int:
+    """A positive number, or -1 for the default."""
+    return -1 if str(value) == "-1" else _count(name, value) or -1
+
+
 def _anything(name: str, value: Any) -> Any:
     return value
 
@@ -81,9 +86,9 @@ class Config:
         "check_tracer_leaks", "compilation_cache", "compilation_cache_dir", "debug_infs", "debug_key_reuse",
         "debug_nans", "default_device", "default_matmul_precision", "default_prng_impl", "disable_jit",
         "enable_checks", "enable_custom_prng", "enable_x64", "explain_cache_misses", "legacy_prng_key",
-        "log_compiles", "no_execution", "no_tracing", "num_threads", "numpy_dtype_promotion",
+        "log_compiles", "no_execution", "no_tracing", "num_cpu_devices", "num_threads", "numpy_dtype_promotion",
         "numpy_rank_promotion", "random_seed_offset", "softmax_custom_jvp", "threefry_partitionable",
-        "trace_key", "traceback_filtering",
+        "trace_key", "traceback_filtering", "watched",
     )  # fmt: skip
 
     check_tracer_leaks: bool
@@ -104,6 +109,7 @@ class Config:
     log_compiles: bool
     no_execution: bool
     no_tracing: bool
+    num_cpu_devices: int
     num_threads: int | None
     numpy_dtype_promotion: str
     numpy_rank_promotion: str
@@ -113,11 +119,15 @@ class Config:
     traceback_filtering: str
     trace_key: int
     """Equal for two configs exactly if a function traced under one is valid under the other."""
+    watched: bool
+    """Whether operations are checked as they run: `debug_nans`, `debug_infs` or `no_execution` is set."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         key = tuple([values[name] for name in _IN_TRACE_KEY])
+        watched = values["debug_nans"] or values["debug_infs"] or values["no_execution"]
+        object.__setattr__(self, "watched", watched)
         object.__setattr__(self, "trace_key", _trace_keys.setdefault(key, next(_trace_key_numbers)))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -154,6 +164,7 @@ _FLAGS: Final[dict[str, tuple[Any, Callable[[str, Any], Any]]]] = {
     "log_compiles": (False, _boolean),
     "no_execution": (False, _boolean),
     "no_tracing": (False, _boolean),
+    "num_cpu_devices": (-1, _device_count),
     "num_threads": (None, _count),
     "numpy_dtype_promotion": ("standard", _one_of("standard", "strict")),
     "numpy_rank_promotion": ("allow", _one_of("allow", "warn", "raise")),
@@ -186,7 +197,7 @@ _WITHOUT_EFFECT: Final = frozenset((
     "distributed_debug", "dump_ir_to", "eager_constant_folding", "enable_pgle",
     "experimental_unsafe_xla_runtime_errors", "include_full_tracebacks_in_locations",
     "jax2tf_associative_scan_reductions", "log_checkpoint_residuals", "logging_level",
-    "memory_fitting_level", "mock_gpu_topology", "num_cpu_devices", "oneapi_visible_devices",
+    "memory_fitting_level", "mock_gpu_topology", "oneapi_visible_devices",
     "optimization_level", "persistent_cache_enable_xla_caches", "persistent_cache_min_compile_time_secs",
     "persistent_cache_min_entry_size_bytes", "platform_name", "platforms", "pprint_use_color",
     "raise_persistent_cache_errors", "remove_size_one_mesh_axis_from_type", "rocm_visible_devices",

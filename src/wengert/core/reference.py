@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from wengert.config import current
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Literal, Var
+from wengert.core.watch import check_results
 
 
 def run_jaxpr(xp: Any, closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
@@ -19,6 +21,7 @@ def run_jaxpr(xp: Any, closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
     def read(a: Atom) -> Any:
         return plain(a.val) if isinstance(a, Literal) else env[a]
 
+    watched = current().watched
     for eqn in jaxpr.eqns:
         prim = eqn.primitive
         operands = [read(a) for a in eqn.invars]
@@ -29,6 +32,8 @@ def run_jaxpr(xp: Any, closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
             outs = out if prim.multiple_results else [out]
         for v, value in zip(eqn.outvars, outs, strict=True):
             env[v] = as_type(xp, value, v.aval)
+        if watched:
+            check_results(prim.name, [env[v] for v in eqn.outvars], eqn.source)
     return [as_type(xp, read(a), a.aval) for a in jaxpr.outvars]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wengert.config import current
-from wengert.core import array as _array, dtypes, source as _source
+from wengert.core import array as _array, dtypes, source as _source, watch as _watch
 from wengert.core.avals import ShapedArray
 from wengert.errors import (
     ConcretizationTypeError,
@@ -116,6 +116,15 @@ class Tracer(_array.ArrayBase):
             f" the argument static (static_argnums or static_argnames of jit).{_line()}"
         )
 
+    def __format__(self, format_spec: str, /) -> str:
+        if not format_spec:
+            return str(self)
+        raise TypeError(
+            f"unsupported format string passed to {type(self).__name__}.__format__: {self.describe()} has no value yet"
+            f" that could be written as {format_spec!r}. Print it while the program runs with"
+            f" wengert.debug.print('{{x:{format_spec}}}', x=x), or format what the function returns.{_line()}"
+        )
+
     def __hash__(self) -> int:
         raise TypeError(
             f"unhashable type: {self.describe()} has no value yet, so it can't be a key of a dict, a member"
@@ -165,9 +174,14 @@ class EvalTrace(Trace):
                 avals.append(get_aval(a))
                 values.append(a)
         settings = current()
+        if settings.watched:
+            return self.process_watched(prim, args, values, avals, params)
         if prim.compiled and not settings.disable_jit:
             return _compiled_call(prim, args, params)
-        out_avals = _eager_avals(prim, avals, params)
+        try:
+            out_avals = _eager_avals(prim, avals, params)
+        except (TypeError, ValueError) as error:
+            raise _source.user_context(error) from None
         token = _enter_quiet(_QUIET)
         try:
             out = prim.impl(np, *values, **params)
@@ -179,9 +193,37 @@ class EvalTrace(Trace):
             result = _array.Array(out_avals, out)
         else:
             result = _array.wrap(out, out_avals)
-        if settings.debug_nans:
-            _array.check_nans(result, prim.name)
         return result
+
+    def process_watched(
+        self,
+        prim: Primitive,
+        args: Sequence[Any],
+        values: list[Any],
+        avals: list[ShapedArray],
+        params: dict[str, Any],
+    ) -> Any:
+        """The same under settings that have operations checked as they run."""
+        name = params.get("name", prim.name) if prim.compiled else prim.name
+        _watch.check_execution(name)
+        if prim.compiled and not current().disable_jit:
+            outs = _compiled_call(prim, args, params)
+            found = _watch.invalid([o._np for o in (outs if prim.multiple_results else [outs])])
+            if not found:
+                return outs
+        token = _enter_quiet(_QUIET)
+        try:
+            out = prim.impl(np, *values, **params)
+        finally:
+            _leave_quiet(token)
+        if prim.compiled and not current().disable_jit:
+            raise _watch.not_found(name, found)
+        out_avals = prim.abstract_eval(*avals, **params)
+        if not prim.multiple_results:
+            out, out_avals = [out], [out_avals]
+        results = [_array.wrap(o, aval) for o, aval in zip(out, out_avals, strict=True)]
+        _watch.check_results(prim.name, [r._np for r in results])
+        return results if prim.multiple_results else results[0]
 
     def process_custom_jvp(self, prim: Primitive, fun: Any, jvp: Any, args: Sequence[Any]) -> Any:
         return fun(*args)
@@ -234,7 +276,7 @@ def _escaped(tracer: Tracer, prim: Primitive) -> str:
         f"{prim.name} got {tracer.describe()} outside of the function in which it was traced. A value that is"
         " computed inside of a transformed function (jit, grad, vmap, scan, ...) was kept, in a global, an"
         " attribute or a closure, and used after the function had returned. Return it from the function"
-        " instead."
+        f" instead.{_line()}"
     )
 
 

@@ -19,6 +19,7 @@ from wengert.core.source import api_boundary, filter_traceback
 from wengert.core.staging import eval_jaxpr, hoist_consts, stage
 from wengert.core.trace import Tracer, as_array, current_trace, eval_trace
 from wengert.prims.call import jit_p
+from wengert.transforms import calls
 from wengert.transforms.api_util import (
     FlatFun,
     ShapeDtypeStruct,
@@ -150,10 +151,7 @@ class JitFunction:
         entry, flat = self.prepare(args, {})
         if not entry.is_concrete:
             return self.call(args, {})
-        assert _make_call is not None
-        if entry.run is None:
-            entry.run = _make_call(entry)
-        run = entry.run
+        run = entry.run or self.first_run(entry)
         if all(type(x) is Array for x in flat):
             self._calls[key] = run
         else:
@@ -166,15 +164,35 @@ class JitFunction:
             return self._fun(*args, **kwargs)
         entry, flat = self.prepare(args, kwargs)
         if _make_call is not None and current_trace() is eval_trace and entry.is_concrete:
-            if entry.run is None:
-                entry.run = _make_call(entry)
-            return entry.run([x if type(x) is Array else as_array(x) for x in flat])
+            run = entry.run or self.first_run(entry)
+            return run([x if type(x) is Array else as_array(x) for x in flat])
         flat = [operand(x) for x in flat]
         if self._inline:
             outs = eval_jaxpr(entry.jaxpr.jaxpr, entry.jaxpr.consts, *entry.consts, *flat)
         else:
             outs = jit_p.bind(*entry.consts, *flat, **entry.params)
         return tree.unflatten(entry.out_tree, [result(o) for o in outs])
+
+    @staticmethod
+    def first_run(entry: Entry) -> Callable[[Sequence[Array]], Any]:
+        """Compile, and remember how to call what was compiled."""
+        assert _make_call is not None
+        name, n = entry.params["name"], len(entry.consts)
+        if current().log_compiles:
+            types = ", ".join(map(repr, entry.jaxpr.in_avals))
+            calls.log(f"Compiling jit({name}) with global shapes and types [{types}].")
+        with calls.Timed(f"compilation of jit({name})"):
+            run = _make_call(entry)
+        if current().watched:
+            run = calls.watched(run, entry)
+        donated = entry.params["donated_invars"][n:]
+        if any(donated):
+            ins = entry.jaxpr.in_avals[n:]
+            usable = calls.usable_donations(donated, ins, entry.jaxpr.out_avals)
+            calls.warn_of_unusable(donated, usable, ins)
+            run = calls.donating(run, usable)
+        entry.run = run
+        return run
 
     def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Entry, list[Any]]:
         """The traced function for these arguments, and the flat list of those that aren't static."""
@@ -191,7 +209,7 @@ class JitFunction:
         key = (in_tree, *avals, static, current().trace_key, named_axes())
         entry = self._cache.entries.get(key)
         if entry is None:
-            entry = self.trace_entry(dynamic, static, avals, in_tree)
+            entry = self.trace_entry(dynamic, static, avals, in_tree, key)
             if not any(isinstance(c, Tracer) for c in entry.consts):
                 self._cache.entries[key] = entry
         return entry, flat
@@ -247,9 +265,16 @@ class JitFunction:
         by_name = {p: v for p, v in by_place.items() if isinstance(p, str)}
         return tuple(merged), {**dynamic[1], **by_name}
 
-    def trace_entry(self, dynamic: Any, static: tuple[Any, ...], avals: list[Any], in_tree: Any) -> Entry:
+    def trace_entry(
+        self, dynamic: Any, static: tuple[Any, ...], avals: list[Any], in_tree: Any, key: tuple[Any, ...]
+    ) -> Entry:
         """Trace the function."""
         name = fun_name(self._fun)
+        settings = current()
+        if settings.no_tracing:
+            raise RuntimeError(f"re-tracing function {name} for `jit`, but 'no_tracing' is set")
+        if settings.explain_cache_misses:
+            calls.explain_miss(name, key, list(self._cache.entries), self.argument_names(dynamic, static))
 
         def fun(*args: Any, **kwargs: Any) -> Any:
             merged, by_name = self.merge((args, kwargs), static)
@@ -258,7 +283,8 @@ class JitFunction:
         flat_fun = FlatFun(fun, in_tree, wants_kwargs=True)
         flat_fun.__name__ = name
         structure = tree.unflatten(in_tree, list(range(len(avals))))
-        closed = stage(flat_fun, avals, name, lambda: self.argument_names(structure, static))
+        with calls.Timed(f"tracing + transforming {name} for jit"):
+            closed = stage(flat_fun, avals, name, lambda: self.argument_names(structure, static))
         consts = [operand(c) for c in closed.consts]
         hoisted = hoist_consts(closed)
         params: dict[str, Any] = {"name": name}
@@ -349,14 +375,14 @@ def _both_ways(fun: Any, nums: Any, names: Any, what: str) -> tuple[tuple[int, .
     for i in given_nums:
         if positional and not variadic and not -len(positional) <= i < len(positional):
             raise ValueError(
-                f"jitted function has {what}_argnums={tuple(given_nums)}, but only accepts {len(positional)} "
+                f"Jitted function has {what}_argnums={tuple(given_nums)}, but only accepts {len(positional)} "
                 f"positional arguments: {fun_name(fun)}({', '.join(positional)})"
             )
     if not accepts_any_keyword(fun):
         for n in given_names:
             if n not in positional and n not in keyword_only:
                 raise ValueError(
-                    f"jitted function has invalid argnames {{{n!r}}} in {what}_argnames. Function does not"
+                    f"Jitted function has invalid argnames {{{n!r}}} in {what}_argnames. Function does not"
                     f" take these args: {fun_name(fun)}({', '.join([*positional, *keyword_only])})"
                 )
     if names is None:
@@ -422,6 +448,12 @@ def jit(
     check_callable(fun, "jit")
     static = _both_ways(fun, static_argnums, static_argnames, "static")
     donate = _both_ways(fun, donate_argnums, donate_argnames, "donate")
+    both = sorted({*static[0]} & {*donate[0]}), sorted({*static[1]} & {*donate[1]})
+    if both[0] or both[1]:
+        raise ValueError(
+            f"static_argnames and donate_argnames cannot intersect. Arguments {both[1] or both[0]} appear in both:"
+            " a static argument is a Python value, whose memory no result can take."
+        )
     return JitFunction(fun, static, donate, keep_unused, inline)
 
 
