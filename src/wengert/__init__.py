@@ -48,6 +48,7 @@ from wengert.config import (
     array_garbage_collection_guard as array_garbage_collection_guard,
     auto_pcast as auto_pcast,
     check_tracer_leaks as check_tracer_leaks,
+    check_tracer_leaks as checking_leaks,
     config as config,  # from here on `wengert.config` is what holds the settings
     debug_infs as debug_infs,
     debug_key_reuse as debug_key_reuse,
@@ -146,11 +147,20 @@ _SUBMODULES = (
 )
 
 
+# Names that are found in these modules when they are first asked for.
+_LATE = {
+    "pmap": "wengert.transforms.pmap",
+}
+
+
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"wengert.{name}")
+    if name in _LATE:
+        value = globals()[name] = getattr(importlib.import_module(_LATE[name]), name)
+        return value
     raise AttributeError(f"module 'wengert' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_LATE})

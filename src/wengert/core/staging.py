@@ -13,6 +13,7 @@ from wengert.core import source as _source
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, check_jaxpr
+from wengert.core.leaks import check_leaks
 from wengert.core.primitive import Primitive
 from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
 from wengert.errors import UnexpectedTracerError
@@ -28,6 +29,9 @@ class StagedTracer(Tracer):
         self.var = var
         self.aval = var.aval
         self.source = source
+
+    def __repr__(self) -> str:
+        return f"JitTracer({self.aval})"
 
     def describe(self) -> str:
         trace = self.trace
@@ -103,7 +107,10 @@ class StagingTrace(Trace):
         if self.finished:
             raise UnexpectedTracerError(f"{prim.name} is applied in a trace that has ended")
         atoms = [self.atom(a) for a in args]
-        out = prim.abstract_eval(*(a.aval for a in atoms), **params)
+        try:
+            out = prim.abstract_eval(*(a.aval for a in atoms), **params)
+        except (TypeError, ValueError) as error:
+            raise _source.user_context(error) from None
         source = _line.get() or _source.current_frame()
         avals = out if prim.multiple_results else [out]
         outvars = [Var(aval) for aval in avals]
@@ -154,7 +161,10 @@ def stage(
     args = [trace.new_arg(a) for a in avals]
     with using_trace(trace):
         outs = fun(*args)
-    return trace.close(outs, [a.var for a in args])
+    closed = trace.close(outs, [a.var for a in args])
+    del args, outs
+    check_leaks(trace)
+    return closed
 
 
 def hoist_consts(closed: ClosedJaxpr) -> ClosedJaxpr:

@@ -139,6 +139,9 @@ def select_args(
     return partial, tuple(args[i] for i in places)
 
 
+_TRACED = object()  # stands for a tracer in aux
+
+
 class FlatFun:
     """A function of pytrees as one of flat lists. Keeps the structure of its last result.
 
@@ -171,8 +174,9 @@ class FlatFun:
                     f"{type(out).__name__}{size}"
                 )
             out, aux = out
-            self._aux = tree.flatten(aux)
-            traced = [x for x in self._aux[0] if isinstance(x, Tracer)]
+            aux_leaves, aux_tree = tree.flatten(aux)
+            traced = [x for x in aux_leaves if isinstance(x, Tracer)]
+            self._aux = [_TRACED if isinstance(x, Tracer) else x for x in aux_leaves], aux_tree
             self.num_aux = len(traced)
         leaves, self.out_tree = tree.flatten(out)
         for i, leaf in enumerate(leaves):
@@ -188,7 +192,7 @@ class FlatFun:
         found = iter(outs[n:])
         leaves, treedef = self._aux
         return list(outs[:n]), tree.unflatten(
-            treedef, [result(next(found)) if isinstance(x, Tracer) else x for x in leaves]
+            treedef, [result(next(found)) if x is _TRACED else x for x in leaves]
         )
 
     def bad_output(self, leaves: list[Any], i: int) -> str:

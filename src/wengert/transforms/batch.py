@@ -10,6 +10,7 @@ from typing import Any
 
 from wengert.core.axes import naming_axes
 from wengert.core.jaxpr import ClosedJaxpr, subjaxprs
+from wengert.core.leaks import check_leaks
 from wengert.core.primitive import Primitive
 from wengert.core.staging import eval_jaxpr, stage
 from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
@@ -49,6 +50,9 @@ class BatchTracer(Tracer):
         self.dim = dim
         aval = get_aval(value)
         self.aval = aval.update(shape=aval.shape[:dim] + aval.shape[dim + 1 :])
+
+    def __repr__(self) -> str:
+        return f"VmapTracer(aval={self.aval}, batched={get_aval(self.value)})"
 
     def describe(self) -> str:
         if isinstance(self.value, Tracer):
@@ -154,6 +158,8 @@ def batch_flat(
         with using_trace(trace), naming_axes(axis.names()):
             outs = fun(*inputs)
         pairs = [trace.split(o) for o in outs]
+        del inputs, outs
+        check_leaks(trace)
         return [o for o, _ in pairs], [d for _, d in pairs]
 
     return batched

@@ -7,6 +7,7 @@ from typing import Any
 
 from wengert.core import dtypes
 from wengert.core.jaxpr import ClosedJaxpr
+from wengert.core.leaks import check_leaks
 from wengert.core.primitive import Primitive
 from wengert.core.staging import eval_jaxpr
 from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
@@ -26,6 +27,9 @@ class JVPTracer(Tracer):
         self.aval = get_aval(primal)
         self.primal = primal
         self.tangent = tangent
+
+    def __repr__(self) -> str:
+        return f"JVPTracer(primal={self.primal}, tangent={self.tangent})"
 
     def describe(self) -> str:
         if isinstance(self.primal, Tracer):
@@ -104,6 +108,8 @@ def jvp_flat(
     with using_trace(trace):
         outs = fun(*args)
     pairs = [trace.split(o) for o in outs]
+    del args, outs
+    check_leaks(trace)
     return [p for p, _ in pairs], [t for _, t in pairs]
 
 

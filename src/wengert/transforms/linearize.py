@@ -12,6 +12,7 @@ from typing import Any
 
 from wengert.core import dtypes
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Var
+from wengert.core.leaks import check_leaks
 from wengert.core.primitive import Primitive
 from wengert.core.staging import StagedTracer, StagingTrace, eval_jaxpr
 from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
@@ -32,6 +33,9 @@ class LinearizeTracer(Tracer):
         self.aval = get_aval(primal)
         self.primal = primal
         self.tangent = tangent
+
+    def __repr__(self) -> str:
+        return f"GradTracer(primal={self.primal}, typeof(tangent)={self.aval.str_short()})"
 
     def describe(self) -> str:
         if isinstance(self.primal, Tracer):
@@ -172,6 +176,8 @@ def linearize_flat(
     tangents = [t for _, t in proper if type(t) is not Zero]
     program = trace.tangents.close(tangents, [v for v in invars if v is not None])
     pruned, _ = dce_closed(program, (True,) * len(tangents), (True,) * len(program.jaxpr.invars))
+    del args, outs
+    check_leaks(trace)
     return [p for p, _ in pairs], [v is not None for v in invars], out_nonzeros, pruned
 
 
