@@ -14,7 +14,6 @@ import numpy as np
 import scipy.special
 
 from wengert import lax
-from wengert.prims import rng
 from wengert.prims.axes import add_any_p
 from wengert.prims.slicing import add_at_slices_p
 
@@ -852,42 +851,3 @@ def _scattered_windows(x: Any, i: Any, u: Any) -> Any:
     for n, (a, b) in enumerate(i):
         out[a : a + 2, b] += u[:, n]
     return out
-
-
-# --------------------------------------------------------------------------------------------- random numbers
-
-WORDS = Arg((), 0, 2**31, np.uint32)
-row(
-    "threefry2x32",
-    rng.threefry2x32,
-    lambda *words: _threefry(*words),
-    [WORDS, WORDS, Arg(S, 0, 2**31, np.uint32), Arg(S, 0, 2**31, np.uint32)],
-    "uint32",
-)
-row(
-    "random_wrap, random_unwrap",
-    lambda w: rng.random_unwrap(lax.rev(rng.random_wrap(w), (0,))),
-    lambda w: w[::-1],
-    [Arg((3, 2), 0, 2**31, np.uint32)],
-    "uint32",
-)
-
-
-def _threefry(k1: Any, k2: Any, x1: Any, x2: Any) -> Any:
-    """The published algorithm, on Python integers."""
-    mask = 0xFFFFFFFF
-
-    def one(a: int, b: int) -> tuple[int, int]:
-        keys = (int(k1), int(k2), int(k1) ^ int(k2) ^ 0x1BD11BDA)
-        a, b = (a + keys[0]) & mask, (b + keys[1]) & mask
-        for i in range(20):
-            r = (13, 15, 26, 6, 17, 29, 16, 24)[i % 8]
-            a = (a + b) & mask
-            b = ((b << r | b >> (32 - r)) & mask) ^ a
-            if i % 4 == 3:
-                n = i // 4 + 1
-                a, b = (a + keys[n % 3]) & mask, (b + keys[(n + 1) % 3] + n) & mask
-        return a, b
-
-    pairs = [one(int(a), int(b)) for a, b in zip(x1.ravel(), x2.ravel(), strict=True)]
-    return tuple(np.array(column, np.uint32).reshape(x1.shape) for column in zip(*pairs, strict=True))

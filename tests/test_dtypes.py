@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+import wengert
+import wengert.random
 from wengert.config import enable_x64, numpy_dtype_promotion
 from wengert.core import dtypes
 from wengert.errors import TypePromotionError
@@ -222,19 +225,14 @@ def test_a_request_that_is_truncated_warns_at_the_users_line() -> None:
             dtypes.check_user_dtype_supported(bad, "zeros")
 
 
-class KeyDtype(dtypes.ExtendedDType):
-    """Stands for the dtype of random keys."""
-
-    __slots__ = ()
-    type = dtypes.prng_key
-    name = "key<fry>"
-
-
-def test_extended_dtypes_do_not_mix() -> None:
-    key = SimpleNamespace(dtype=KeyDtype())
-    assert dtypes.result_type(key) is key.dtype
-    assert dtypes.result_type(key, key) is key.dtype
-    assert dtypes.short_name(key.dtype) == "key<fry>"
+def test_dtypes_of_keys_do_not_mix() -> None:
+    key = wengert.random.key(0)
+    assert str(key.dtype) == repr(key.dtype) == key.dtype.name == dtypes.short_name(key.dtype) == "key<fry>"
+    assert key.dtype.type is dtypes.prng_key
+    assert key.dtype == wengert.random.key(1).dtype == wengert.random.key_dtype()
+    assert key.dtype != wengert.random.key_dtype("rbg") != wengert.random.key_dtype("unsafe_rbg")
+    assert hash(key.dtype) == hash(wengert.random.key_dtype("threefry2x32"))
+    assert dtypes.result_type(key) == dtypes.result_type(key, key) == key.dtype
     assert dtypes.issubdtype(key.dtype, dtypes.prng_key)
     assert dtypes.issubdtype(key.dtype, dtypes.extended)
     assert not dtypes.issubdtype(key.dtype, np.integer)
@@ -243,7 +241,8 @@ def test_extended_dtypes_do_not_mix() -> None:
         dtypes.result_type(key, 1)
     with pytest.raises(ValueError, match="not the dtype"):
         dtypes.canonicalize_dtype(key.dtype)
-    assert dtypes.canonicalize_dtype(key.dtype, allow_extended_dtype=True) is key.dtype
+    assert dtypes.canonicalize_dtype(key.dtype, allow_extended_dtype=True) == key.dtype
+    assert pickle.loads(pickle.dumps(key.dtype)) is key.dtype
 
 
 def test_kinds() -> None:

@@ -134,9 +134,9 @@ def test_gradient_through_a_draw(key: Any) -> None:
 def test_errors(key: Any) -> None:
     with pytest.raises(TypeError, match="seed must be an integer"):
         random.PRNGKey(1.5)
-    with pytest.raises(TypeError, match=r"made by random\.key or PRNGKey"):
+    with pytest.raises(TypeError, match=r"made by random\.key"):
         random.normal(42, (3,))
-    with pytest.raises(ValueError, match="Use vmap for batching"):
+    with pytest.raises(ValueError, match="vmap for batching"):
         random.normal(random.split(key), (3,))
     with pytest.raises(ValueError, match="must be a float dtype"):
         random.uniform(key, (3,), dtype=jnp.int32)

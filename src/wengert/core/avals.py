@@ -20,13 +20,15 @@ class ShapedArray:
     the dtype of what they meet.
     """
 
-    __slots__ = ("__weakref__", "dtype", "ndim", "shape", "size", "weak_type")
+    __slots__ = ("__weakref__", "dtype", "ndim", "shape", "size", "visible_dtype", "weak_type")
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     weak_type: bool
     ndim: int
     size: int
+    visible_dtype: Any
+    """The dtype as users see it: that of random keys is an object of its own."""
 
     def __new__(cls, shape: Sequence[int], dtype: Any, weak_type: bool = False) -> ShapedArray:
         key = (shape, dtype, weak_type)
@@ -46,6 +48,7 @@ class ShapedArray:
             return found
         self = object.__new__(cls)
         self.shape, self.dtype, self.weak_type = shape, dtype, weak_type
+        self.visible_dtype = dtypes.visible(dtype) if dtype.kind == "V" else dtype
         self.ndim, self.size = len(shape), math.prod(shape)
         _interned[key] = self
         return self
@@ -85,9 +88,13 @@ class ShapedArray:
     def str_short(self) -> str:
         return f"{dtypes.short_name(self.dtype)}[{','.join(map(str, self.shape))}]"
 
+    def __str__(self) -> str:
+        """As JAX writes types: `float32[3]`, with `~` before a weak one."""
+        return f"{'~' if self.weak_type else ''}{self.visible_dtype.name}[{','.join(map(str, self.shape))}]"
+
     def __repr__(self) -> str:
         weak = ", weak_type=True" if self.weak_type else ""
-        return f"ShapedArray({self.dtype.name}[{','.join(map(str, self.shape))}]{weak})"
+        return f"ShapedArray({self.visible_dtype.name}[{','.join(map(str, self.shape))}]{weak})"
 
 
 _interned: weakref.WeakValueDictionary[Any, ShapedArray] = weakref.WeakValueDictionary()

@@ -1,9 +1,9 @@
 """Dtypes: which exist, which one an operation on several results in, and the 32-bit defaults.
 
 A dtype here is a NumPy dtype, one of ml_dtypes' (`bfloat16`, `float8_*`, `int4` ...), `float0` (the tangent
-of an integer), or an `ExtendedDType` such as that of random keys. A Python scalar is weakly typed: it takes
-on the dtype of what it meets. A (dtype, weak) pair is a point of the promotion lattice; promotion is the
-least upper bound of points.
+of an integer), or a structured one for random keys, which users see as a `KeyType`. A Python scalar is weakly
+typed: it takes on the dtype of what it meets. A (dtype, weak) pair is a point of the promotion lattice;
+promotion is the least upper bound of points.
 
 ml_dtypes is imported when one of its dtypes is first asked for.
 """
@@ -32,13 +32,62 @@ class prng_key(extended):
     """The scalar type of random keys, for `issubdtype(key.dtype, prng_key)`."""
 
 
-class ExtendedDType:
-    """The base of dtypes whose elements are stored as small arrays, such as random keys."""
+class KeyType:
+    """What users see as the dtype of random keys: key<fry>. `dtype` is the structured dtype that stores them.
 
-    __slots__ = ()
-    type: type[extended]
-    name: str
-    itemsize: int
+    The two are equal, and NumPy takes either.
+    """
+
+    __slots__ = ("dtype",)
+    type = prng_key
+    kind = "V"
+    isnative = True
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype = dtype
+
+    @property
+    def name(self) -> str:
+        return f"key<{self.dtype.type.__name__}>"
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return other is self or (isinstance(other, np.dtype) and other == self.dtype)
+
+    def __hash__(self) -> int:
+        return hash(self.dtype)
+
+    def __reduce__(self) -> Any:
+        return key_type, (self.dtype,)
+
+
+_key_types: dict[DType, KeyType] = {}
+
+
+def key_type(dtype: DType) -> KeyType:
+    """The dtype that users see, of the structured dtype of random keys."""
+    found = _key_types.get(dtype)
+    if found is None:
+        found = _key_types[dtype] = KeyType(dtype)
+    return found
+
+
+def is_key_dtype(dtype: Any) -> bool:
+    """Whether a dtype is that of random keys."""
+    return isinstance(dtype, KeyType) or (
+        isinstance(dtype, np.dtype) and dtype.kind == "V" and issubclass(dtype.type, prng_key)
+    )
+
+
+def visible(dtype: DType) -> Any:
+    """A dtype as users see it."""
+    return key_type(dtype) if is_key_dtype(dtype) else dtype
 
 
 float0: Final[DType] = np.dtype([("float0", np.void, 0)])
@@ -117,10 +166,10 @@ def as_dtype(spec: Any) -> Any:
     Raises:
       TypeError: `spec` names no dtype.
     """
-    if isinstance(spec, (np.dtype, ExtendedDType)):
+    if isinstance(spec, np.dtype):
         return spec
-    found = getattr(spec, "dtype", None)  # scalar types such as wengert.numpy.float32
-    if isinstance(found, (np.dtype, ExtendedDType)):
+    found = getattr(spec, "dtype", None)  # scalar types such as wengert.numpy.float32; KeyType
+    if isinstance(found, np.dtype):
         return found
     if isinstance(spec, str) and spec in ML_NAMES:
         spec = getattr(ml_dtypes, spec)
@@ -136,9 +185,9 @@ def _dtype_and_weak(x: Any) -> tuple[Any, bool]:
     found = getattr(x, "dtype", None)
     if isinstance(found, np.dtype):
         return found, getattr(x, "weak_type", False)
-    if isinstance(found, ExtendedDType):
-        return found, False
-    if isinstance(x, (np.dtype, ExtendedDType)):
+    if isinstance(found, KeyType):
+        return found.dtype, False
+    if isinstance(x, np.dtype):
         return x, False
     if isinstance(x, type):
         pair = _PYTHON_SCALARS.get(x)  # the types int, float and complex are weak as well
@@ -188,11 +237,11 @@ def canonicalize_dtype(dtype: Any, allow_extended_dtype: bool = False) -> Any:
         return memo[dtype]
     except (KeyError, TypeError):
         pass
-    if isinstance(dtype, ExtendedDType):
-        if allow_extended_dtype:
-            return dtype
-        raise ValueError(f"{dtype} is not the dtype of an array of numbers")
     found = as_dtype(dtype)
+    if is_key_dtype(found):
+        if allow_extended_dtype:
+            return found
+        raise ValueError(f"{short_name(found)} is not the dtype of an array of numbers")
     result = found if found.isnative else found.newbyteorder("=")
     if memo is _canonical_32:
         result = _TO_32.get(result.name, result)
@@ -230,7 +279,7 @@ def default_complex_dtype() -> DType:
 
 def is_valid(dtype: Any) -> bool:
     """Whether arrays can have this (canonical or 64-bit) dtype."""
-    return isinstance(dtype, ExtendedDType) or dtype == float0 or dtype.name in _NAMES
+    return is_key_dtype(dtype) or dtype == float0 or dtype.name in _NAMES
 
 
 def check_user_dtype_supported(dtype: Any, fun_name: str | None = None) -> None:
@@ -250,10 +299,8 @@ def check_and_canonicalize_user_dtype(dtype: Any, fun_name: str | None = None) -
     place = f" in {fun_name}" if fun_name else ""
     if dtype is None:
         raise ValueError(f"dtype must be specified{place}")
-    if isinstance(dtype, ExtendedDType):
-        return dtype
     found = as_dtype(dtype)
-    if isinstance(found, ExtendedDType):
+    if is_key_dtype(found):
         return found
     if not is_valid(found):
         raise TypeError(
@@ -299,7 +346,7 @@ def _lattice(mode: str) -> dict[str, frozenset[str]]:
 def _point(dtype: Any, weak: bool) -> str:
     name: str = dtype.name
     if name not in _NAMES:
-        if isinstance(dtype, ExtendedDType) or dtype == float0:
+        if is_key_dtype(dtype) or dtype == float0:
             raise ValueError(
                 f"{short_name(dtype)} does not mix with other dtypes: values of this type are no numbers"
             )
@@ -338,7 +385,7 @@ def _promote(pairs: tuple[tuple[Any, bool], ...]) -> tuple[Any, bool]:
     if not pairs:
         raise ValueError("at least one array or dtype is required")
     canonical = [(canonicalize_dtype(dtype, allow_extended_dtype=True), weak) for dtype, weak in pairs]
-    if all(isinstance(dtype, ExtendedDType) and dtype == canonical[0][0] for dtype, _ in canonical):
+    if all(is_key_dtype(dtype) and dtype == canonical[0][0] for dtype, _ in canonical):
         return canonical[0][0], False
     points = [_point(dtype, weak) for dtype, weak in canonical]
     if len(set(points)) == 1:
@@ -407,9 +454,7 @@ def promote_types(a: Any, b: Any) -> Any:
 
 
 def kind_of(dtype: Any) -> str:
-    """One letter for a dtype: b(ool), i(nt), u(nsigned), f(loat), c(omplex), V: float0, K: extended."""
-    if isinstance(dtype, ExtendedDType):
-        return "K"
+    """One letter for a dtype: b(ool), i(nt), u(nsigned), f(loat), c(omplex), V: float0, random keys."""
     kind: str = dtype.kind
     if kind == "V":
         name: str = dtype.name
@@ -554,7 +599,7 @@ def itemsize_bits(dtype: Any) -> int:
     Raises:
       ValueError: the dtype is extended, or None.
     """
-    if dtype is None or isinstance(dtype, ExtendedDType):
+    if dtype is None or is_key_dtype(dtype):
         raise ValueError(f"the elements of {dtype} are no numbers of a known size")
     found = as_dtype(dtype)
     if found.name in _INTN_NAMES:
@@ -569,12 +614,12 @@ def short_name(dtype: Any) -> str:
     """The dtype as jaxprs print it: f32, bf16, i64, u8, c64, bool, f8_e4m3fn, float0, key<fry>."""
     name = _short_names.get(dtype)
     if name is None:
-        if isinstance(dtype, ExtendedDType):
+        if isinstance(dtype, KeyType):
             return dtype.name
         full: str = dtype.name
         name = "float0" if dtype == float0 else full
         if issubclass(dtype.type, prng_key):
-            name = f"key<{dtype.type.__name__}>"
+            name = key_type(dtype).name
         for long, short in (("bfloat", "bf"), ("float", "f"), ("uint", "u"), ("int", "i"), ("complex", "c")):
             if full.startswith(long) and name != "float0":
                 name = short + full[len(long) :]

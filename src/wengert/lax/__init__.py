@@ -76,6 +76,13 @@ from wengert.prims.barriers import (
     stop_gradient,
     stop_gradient_p,
 )
+from wengert.prims.bitgen import (
+    RandomAlgorithm,
+    rng_bit_generator,
+    rng_bit_generator_p,
+    rng_uniform,
+    rng_uniform_p,
+)
 from wengert.prims.callbacks import (
     after_all as after_all,
     after_all_p as after_all_p,

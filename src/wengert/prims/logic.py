@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from wengert.prims.elementwise import BITS, BOOL, INTS, binary, elementwise, unary
 
 # ------------------------------------------------------------------------------------------------ comparisons
@@ -20,8 +22,21 @@ def _comparison(name: str, compare: str, accepts: str) -> Any:
     )
 
 
-eq_p = _comparison("eq", "equal", "iubfcV")
-ne_p = _comparison("ne", "not_equal", "iubfcV")
+def _equality(name: str, compare: str, combine: str) -> Any:
+    """A comparison that random keys have, too: word by word."""
+
+    def impl(xp: Any, x: Any, y: Any) -> Any:
+        x, y = xp.asarray(x), xp.asarray(y)
+        if x.dtype.kind != "V":
+            return getattr(xp, compare)(x, y)
+        x, y = (np.ascontiguousarray(k).reshape((*k.shape, 1)).view(np.uint32) for k in (x, y))
+        return getattr(xp, combine)(getattr(xp, compare)(x, y), axis=-1)
+
+    return elementwise(name, impl, accepts="iubfcV", result=lambda dtype: BOOL, scalar=name)
+
+
+eq_p = _equality("eq", "equal", "all")
+ne_p = _equality("ne", "not_equal", "any")
 lt_p = _comparison("lt", "less", "iubf")
 le_p = _comparison("le", "less_equal", "iubf")
 gt_p = _comparison("gt", "greater", "iubf")
