@@ -10,7 +10,7 @@ import numpy as np
 from wengert import tree
 from wengert._lazy import lazy_module
 from wengert.core.array import Array
-from wengert.core.device import CPU, Device
+from wengert.core.device import CPU, Device, local_devices as _known_devices
 from wengert.core.trace import Tracer, get_aval
 from wengert.transforms.api_util import check_arraylike, operand, result
 from wengert.version import __version__
@@ -29,7 +29,7 @@ def _check_backend(backend: str | None) -> None:
 def devices(backend: str | None = None) -> list[Device]:
     """All devices. RuntimeError if `backend` is another than "cpu"."""
     _check_backend(backend)
-    return [CPU]
+    return _known_devices()
 
 
 def local_devices(
@@ -41,7 +41,7 @@ def local_devices(
         raise ValueError(
             f"Unknown process_index {process_index if host_id is None else host_id}: there is one, 0"
         )
-    return [CPU]
+    return _known_devices()
 
 
 def device_count(backend: str | None = None) -> int:

@@ -160,6 +160,19 @@ class JaxRuntimeError(RuntimeError):
     """
 
 
+class ReplicaError(JaxRuntimeError):
+    """The replicas of a pmapped function do not all come to the same collective operation.
+
+    Fails, because only some of them come to the sum, and would wait for ever::
+
+        pmap(lambda x: lax.cond(x > 0, lambda x: lax.psum(x, "i"), lambda x: x, x), "i")(jnp.arange(4.0))
+
+    Mend it by letting all take part, and choosing afterwards::
+
+        pmap(lambda x: jnp.where(x > 0, lax.psum(x, "i"), x), "i")(jnp.arange(4.0))
+    """
+
+
 class JaxprTypeError(TypeError):
     """A jaxpr is not well typed: a variable is used before it is bound, or an equation's types do not fit.
 

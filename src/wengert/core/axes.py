@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from wengert.core.source import current_frame
+from wengert.errors import ReplicaError
 
 _env: ContextVar[tuple[tuple[Any, int], ...]] = ContextVar("wengert_axes", default=())
 named_axes = _env.get
@@ -57,10 +58,6 @@ class naming_axes:
 # --------------------------------------------------------------------------------------------------- replicas
 
 
-class MeetingError(RuntimeError):
-    """Replicas of one program do not all come to the same collective operation."""
-
-
 class _Round:
     """One collective operation: what the replicas that have come brought, and what each is to take."""
 
@@ -102,7 +99,7 @@ class Meeting:
         memory with a value. `what` names the operation, which must be the same for all.
 
         Raises:
-          MeetingError: the others have ended, or have come for another operation.
+          ReplicaError: the others have ended, or have come for another operation.
         """
         with self._changed:
             found = self._rounds.get(path)
@@ -111,7 +108,7 @@ class Meeting:
             elif found.what != what:
                 self._ended = True
                 self._changed.notify_all()
-                raise MeetingError(
+                raise ReplicaError(
                     f"the replicas came to different operations: {_words(found.what)} and {_words(what)}."
                     " What decides whether a collective operation runs, a condition say, must be the same"
                     " in all replicas."
@@ -123,7 +120,7 @@ class Meeting:
                 self._changed.notify_all()
             while found.results is None:
                 if self._ended or self._gone.get(path):
-                    raise MeetingError(
+                    raise ReplicaError(
                         f"a replica waits at {_words(what)} for others that have ended without coming to it."
                         " What decides whether a collective operation runs, a condition or the number of"
                         " turns of a loop say, must be the same in all replicas."

@@ -1,8 +1,11 @@
-"""Devices. There is one: the processor, with all its cores, and its memory."""
+"""Devices. The processor counts as as many of them as the settings say, all in one memory."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+from wengert.config import current
 
 
 class Device:
@@ -34,15 +37,32 @@ class Device:
         return f"{self.platform.capitalize()}Device(id={self.id})"
 
     def __str__(self) -> str:
-        return f"{self.platform.upper()}_{self.id}"
+        return f"{self.platform}:{self.id}"
 
     def __reduce__(self) -> Any:
         return _device, (self.platform, self.id)
 
 
-def _device(platform: str, number: int) -> Device:
-    """The device that was pickled; there is one only."""
-    return CPU
-
-
 CPU = Device("cpu", 0)
+_known = [CPU]
+
+
+def _device(platform: str, number: int) -> Device:
+    """The device with a number; there is one object for each."""
+    while len(_known) <= number:
+        _known.append(Device("cpu", len(_known)))
+    return _known[number]
+
+
+_XLA_FLAG = "--xla_force_host_platform_device_count="
+
+
+def local_devices() -> list[Device]:
+    """The devices of this process: `jax_num_cpu_devices`, or else what XLA_FLAGS say, or else one."""
+    count = current().num_cpu_devices
+    if count < 0:
+        count = 1
+        for flag in os.environ.get("XLA_FLAGS", "").split():
+            if flag.startswith(_XLA_FLAG) and flag[len(_XLA_FLAG) :].isdecimal():
+                count = max(int(flag[len(_XLA_FLAG) :]), 1)
+    return [_device("cpu", i) for i in range(count)]

@@ -28,6 +28,7 @@ from wengert.errors import CompileError
 from wengert.prims.call import jit_p
 from wengert.runtime import (
     buffers,
+    interrupt,
     native,
     threads as _threads,  # noqa: F401  (provides wengert_parallel)
 )
@@ -256,6 +257,10 @@ class Hooks(stages.Hooks):
     def compile(closed: ClosedJaxpr, params: dict[str, Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
         run = executable(closed)
         return lambda flat: run([x if type(x) is Array else as_array(x) for x in flat])
+
+    @staticmethod
+    def cancel(threads: Sequence[int]) -> None:
+        interrupt.cancel(threads)
 
     @staticmethod
     def text(closed: ClosedJaxpr, dialect: str) -> str:

@@ -13,7 +13,7 @@ in native code and never holds the GIL, sets it every 20 ms or so while one prog
 check takes the GIL and lets Python run its signal handlers. Where a handler raises (KeyboardInterrupt,
 usually), the program returns `INTERRUPTED` and the call raises that very exception; where it returns, the
 program goes on. Other threads never run signal handlers, in Python as here: for them the check returns 0 at
-once.
+once, but for those that `cancel` names.
 
 A single BLAS or LAPACK call, or one loop nest that is not sequential, runs to its end first.
 """
@@ -24,6 +24,7 @@ import contextlib
 import ctypes
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any, Final
 
 from wengert.backends import cpu
@@ -35,6 +36,8 @@ _IR: Final = """
 @wengert_interrupt_watching = global i32 0
 @wengert_interrupt_main = global i64 0
 @wengert_interrupt_start = global ptr null
+@wengert_interrupt_cancelled = global i32 0
+@wengert_interrupt_ask = global ptr null
 @runs = internal global i64 0
 @often = private constant %timespec { i64 0, i64 20000000 }
 @seldom = private constant %timespec { i64 0, i64 200000000 }
@@ -59,6 +62,14 @@ look:
   %status = select i1 %quiet, i32 0, i32 2
   ret i32 %status
 go_on:
+  %cancelled = load atomic i32, ptr @wengert_interrupt_cancelled monotonic, align 4
+  %none = icmp eq i32 %cancelled, 0
+  br i1 %none, label %never, label %ask
+ask:
+  %asked = load ptr, ptr @wengert_interrupt_ask
+  %answer = call i32 %asked()
+  ret i32 %answer
+never:
   ret i32 0
 }
 
@@ -156,12 +167,35 @@ def _loaded() -> cpu.LoadedCode:
         # PYFUNCTYPE: the caller holds the GIL.
         hook = ctypes.PYFUNCTYPE(None)(_start_watcher)
         _keep.append(hook)
-        slot = ctypes.c_void_p.from_address(code.address("wengert_interrupt_start"))
-        slot.value = ctypes.cast(hook, ctypes.c_void_p).value
+        ask = ctypes.CFUNCTYPE(ctypes.c_int32)(_status_here)  # takes the GIL itself
+        _keep.append(ask)
+        for name, function in (("start", hook), ("ask", ask)):
+            slot = ctypes.c_void_p.from_address(code.address(f"wengert_interrupt_{name}"))
+            slot.value = ctypes.cast(function, ctypes.c_void_p).value
         _code = code
     _main_thread_is(threading.main_thread().ident)
     os.register_at_fork(after_in_child=_after_fork)
     return code
+
+
+_cancelled: frozenset[int] = frozenset()
+
+
+def _status_here() -> int:
+    return 2 if threading.get_ident() in _cancelled else 0
+
+
+def cancel(threads: Sequence[int]) -> None:
+    """End the programs that run in these threads, at the next turn of a sequential loop.
+
+    Where the flag is taken back meanwhile (a program in the main thread has ended) it has to be called again.
+    Call it without threads when they have ended.
+    """
+    global _cancelled
+    _cancelled = frozenset(threads)
+    code = _loaded()
+    ctypes.c_int32.from_address(code.address("wengert_interrupt_cancelled")).value = len(threads)
+    ctypes.c_int32.from_address(code.address("wengert_interrupted")).value = int(bool(threads))
 
 
 def _address(name: str) -> int:

@@ -20,6 +20,7 @@ from wengert.core.primitive import Primitive
 from wengert.transforms import jit, stages
 
 _dispatch = lazy_module("wengert.runtime.dispatch")
+_interrupt = lazy_module("wengert.runtime.interrupt")
 _llvm = lazy_module("llvmlite.binding")
 
 
@@ -56,6 +57,10 @@ class _LateHooks(stages.Hooks):
     def compile(closed: ClosedJaxpr, params: dict[str, Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
         run: Callable[[Sequence[Any]], Sequence[Any]] = dispatcher().Hooks.compile(closed, params)
         return run
+
+    @staticmethod
+    def cancel(threads: Sequence[int]) -> None:
+        _interrupt.cancel(threads)
 
     @staticmethod
     def text(closed: ClosedJaxpr, dialect: str) -> str:

@@ -192,6 +192,10 @@ class Hooks:
         return lambda flat: jit_p.bind(*flat, **params)
 
     @staticmethod
+    def cancel(threads: Sequence[int]) -> None:
+        """End the programs that run in these threads, and in no others that were named before."""
+
+    @staticmethod
     def text(closed: ClosedJaxpr, dialect: str) -> str:
         return str(closed)
 
@@ -211,3 +215,13 @@ def set_hooks(hooks: type[Hooks]) -> None:
     """Say how programs are compiled ahead of time and described."""
     global _hooks
     _hooks = hooks
+
+
+def compiled(closed: ClosedJaxpr, params: dict[str, Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """The call of a closed jaxpr without constants, compiled now."""
+    return _hooks.compile(closed, params)
+
+
+def cancel(threads: Sequence[int]) -> None:
+    """End the programs that run in these threads; with none, have done with those named before."""
+    _hooks.cancel(threads)

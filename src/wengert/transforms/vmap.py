@@ -52,23 +52,7 @@ def vmap(
     check_callable(fun, "vmap")
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
-    if in_axes is not None and not isinstance(in_axes, int | tuple):
-        raise TypeError(
-            "vmap in_axes must be an int, None, or a tuple of entries corresponding to the positional"
-            f" arguments passed to the function, but got {in_axes!r}."
-        )
-    for leaf in tree.leaves(in_axes):
-        if not isinstance(leaf, int) or isinstance(leaf, bool):
-            raise TypeError(
-                "vmap in_axes must be an int, None, or (nested) container with those types as leaves, but"
-                f" got {in_axes!r}."
-            )
-    for leaf in tree.leaves(out_axes):
-        if not isinstance(leaf, int) or isinstance(leaf, bool):
-            raise TypeError(
-                "vmap out_axes must be an int, None, or (nested) container with those types as leaves, but"
-                f" got {out_axes!r}."
-            )
+    check_axes(in_axes, out_axes, "vmap")
 
     @api_boundary
     def vmap_fun(*args: Any, **kwargs: Any) -> Any:
@@ -81,11 +65,11 @@ def vmap(
         for i, leaf in enumerate(flat):
             check_arraylike(leaf, "vmap", f"leaf {i} of the arguments")
         flat = [operand(x) for x in flat]
-        axes = _flat_axes(in_axes, args, kwargs)
-        size, dims = _mapped_size(fun, args, kwargs, flat, axes, axis_size)
+        axes = flat_axes(in_axes, args, kwargs, "vmap")
+        size, dims = mapped_size(fun, args, kwargs, flat, axes, axis_size, "vmap")
         flat_fun = FlatFun(fun, in_tree, wants_kwargs=True)
         outs, out_dims = batch_flat(flat_fun, BatchAxis(size, axis_name), dims)(*flat)
-        to = _flat_out_axes(out_axes, flat_fun.out_tree)
+        to = flat_out_axes(out_axes, flat_fun.out_tree, "vmap")
         results = [_place(o, d, t, size) for o, d, t in zip(outs, out_dims, to, strict=True)]
         return tree.unflatten(flat_fun.out_tree, results)
 
@@ -96,26 +80,48 @@ def _is_none(x: Any) -> bool:
     return x is None
 
 
-def _flat_axes(in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int | None]:
+def check_axes(in_axes: Any, out_axes: Any, name: str) -> None:
+    """Raise TypeError for axes that are neither ints nor None, nor containers of these."""
+    if in_axes is not None and not isinstance(in_axes, int | tuple):
+        raise TypeError(
+            f"{name} in_axes must be an int, None, or a tuple of entries corresponding to the positional"
+            f" arguments passed to the function, but got {in_axes!r}."
+        )
+    for what, axes in (("in_axes", in_axes), ("out_axes", out_axes)):
+        for leaf in tree.leaves(axes):
+            if not isinstance(leaf, int) or isinstance(leaf, bool):
+                raise TypeError(
+                    f"{name} {what} must be an int, None, or (nested) container with those types as leaves,"
+                    f" but got {axes!r}."
+                )
+
+
+def flat_axes(in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any], name: str) -> list[int | None]:
     """One axis for each leaf of the arguments."""
     positional = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
     found: list[int | None] = []
     for i, (axis, arg) in enumerate(zip(positional, args)):
         found += tree.broadcast_prefix(
-            axis, arg, _is_none, prefix_name=f"vmap in_axes[{i}]", full_name=f"argument {i}"
+            axis, arg, _is_none, prefix_name=f"{name} in_axes[{i}]", full_name=f"argument {i}"
         )
     return found + [0] * len(tree.leaves(kwargs))
 
 
-def _flat_out_axes(out_axes: Any, out_tree: Any) -> list[int | None]:
+def flat_out_axes(out_axes: Any, out_tree: Any, name: str) -> list[int | None]:
     dummy = tree.unflatten(out_tree, [0] * out_tree.num_leaves)
     return tree.broadcast_prefix(
-        out_axes, dummy, _is_none, prefix_name="vmap out_axes", full_name="the output"
+        out_axes, dummy, _is_none, prefix_name=f"{name} out_axes", full_name="the output"
     )
 
 
-def _mapped_size(
-    fun: Any, args: Any, kwargs: Any, flat: list[Any], axes: list[int | None], axis_size: int | None
+def mapped_size(
+    fun: Any,
+    args: Any,
+    kwargs: Any,
+    flat: list[Any],
+    axes: list[int | None],
+    axis_size: int | None,
+    name: str,
 ) -> tuple[int, list[int | None]]:
     """The size of the mapped axis, and where each leaf has it, counted from the front."""
     dims: list[int | None] = []
@@ -131,7 +137,7 @@ def _mapped_size(
             rank = axis + 1 if axis >= 0 else -axis
             which = argument_names(fun, args, kwargs)[len(dims)]
             raise ValueError(
-                f"vmap was requested to map its argument along axis {axis}, which implies that its rank"
+                f"{name} was requested to map its argument along axis {axis}, which implies that its rank"
                 f" should be at least {rank}, but is only {aval.ndim} (its shape is {aval.shape}). It is"
                 f" {which}; if it is the same for all elements, say None in in_axes."
             )
@@ -142,18 +148,18 @@ def _mapped_size(
         found.add(operator.index(axis_size))
     if not found:
         raise ValueError(
-            "vmap must have at least one non-None value in in_axes or axis_size must be specified"
+            f"{name} must have at least one non-None value in in_axes or axis_size must be specified"
         )
     if len(found) > 1:
-        raise ValueError(_sizes_differ(fun, args, kwargs, flat, dims, sizes, axis_size))
+        raise ValueError(_sizes_differ(fun, args, kwargs, flat, dims, sizes, axis_size, name))
     return found.pop(), dims
 
 
 def _sizes_differ(
-    fun: Any, args: Any, kwargs: Any, flat: list[Any], dims: Any, sizes: Any, axis_size: int | None
+    fun: Any, args: Any, kwargs: Any, flat: list[Any], dims: Any, sizes: Any, axis_size: int | None, api: str
 ) -> str:
     names = argument_names(fun, args, kwargs)
-    lines = ["vmap got inconsistent sizes for array axes to be mapped:"]
+    lines = [f"{api} got inconsistent sizes for array axes to be mapped:"]
     if axis_size is not None:
         lines.append(f"  * axis_size is {axis_size}")
     by_size: dict[int, list[str]] = {}
