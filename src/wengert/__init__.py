@@ -48,7 +48,6 @@ from wengert.config import (
     array_garbage_collection_guard as array_garbage_collection_guard,
     auto_pcast as auto_pcast,
     check_tracer_leaks as check_tracer_leaks,
-    check_tracer_leaks as checking_leaks,
     config as config,  # from here on `wengert.config` is what holds the settings
     debug_infs as debug_infs,
     debug_key_reuse as debug_key_reuse,
@@ -120,6 +119,7 @@ from wengert.transforms.vjp import (
 from wengert.transforms.vmap import vmap as vmap
 from wengert.version import __version__ as __version__
 
+checking_leaks = check_tracer_leaks
 # tracers are arrays too: isinstance(x, Array) holds inside of traced functions
 Array = ArrayBase
 _late.install()
@@ -131,6 +131,7 @@ _SUBMODULES = (
     "custom_batching",
     "custom_derivatives",
     "debug",
+    "dlpack",
     "dtypes",
     "example_libraries",
     "experimental",

@@ -13,8 +13,9 @@ from wengert import lax
 from wengert.config import current
 from wengert.core import dtypes
 from wengert.core.array import Array, ArrayBase, from_numpy, wrap
-from wengert.core.source import warn_user
+from wengert.core.source import user_context, warn_user
 from wengert.core.trace import Tracer
+from wengert.errors import ConcretizationTypeError
 
 ArrayLike: TypeAlias = Any
 DTypeLike: TypeAlias = Any
@@ -36,12 +37,21 @@ def scalar(value: Any, dtype: NpDType, weak_type: bool = False) -> Array:
         return found
     if dtype.kind == "b":
         value = bool(value)
-    result = from_numpy(np.asarray(value, dtype), weak_type)
+    result = from_numpy(_number(value, dtype), weak_type)
     if len(_scalar_memo) >= _SCALAR_MEMO_SIZE:
         _scalar_memo.clear()
     if value == value:
         _scalar_memo[key] = result
     return result
+
+
+def _number(value: Any, dtype: NpDType) -> np.ndarray[Any, Any]:
+    """A Python number in a dtype. An integer that the default integers hold wraps around in a narrower dtype, as
+    it does where it is an array already; a larger one is an OverflowError."""
+    try:
+        return np.asarray(value, dtype)
+    except OverflowError:
+        return np.asarray(value, dtypes.default_int_dtype()).astype(dtype)
 
 
 def concrete(x: Any) -> Array | None:
@@ -62,7 +72,23 @@ def operand(name: str, x: Any, position: int = 0) -> Any:
         return x
     if hasattr(x, "__jax_array__"):
         return operand(name, x.__jax_array__(), position)
-    raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)} at position {position}.")
+    raise user_context(TypeError(_not_an_operand(name, x, position)))
+
+
+def _not_an_operand(name: str, x: Any, position: int) -> str:
+    message = f"{name} requires ndarray or scalar arguments, got {type(x)} at position {position}."
+    if isinstance(x, list | tuple):
+        return f"{message} Lists and tuples are not converted unasked: write jnp.array({_shown(x)})."
+    if x is None:
+        return f"{message} A function that returns nothing gives None; or an optional argument was left out."
+    if isinstance(x, str | bytes):
+        return f"{message} Text is no number; int({_shown(x)}) or float({_shown(x)}) makes one of it."
+    return f"{message} Arrays hold numbers and bools; convert it with jnp.asarray, or pass one of its attributes."
+
+
+def _shown(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) <= 40 else f"{text[:36]} ..."
 
 
 def convert_numpy(x: Any, dtype: NpDType | None = None) -> Array:
@@ -70,9 +96,11 @@ def convert_numpy(x: Any, dtype: NpDType | None = None) -> Array:
     if dtype is None:
         dtype = dtypes.canonicalize_dtype(x.dtype)
     if x.dtype.kind in "OSUMm" or x.dtype.names is not None:
-        raise TypeError(
-            f"Value {x!r} with dtype {x.dtype} is not a valid array type. "
-            "Only arrays of numeric types are supported."
+        raise user_context(
+            TypeError(
+                f"Value {_shown(x)} with dtype {x.dtype} is not a valid array type. Only arrays of numeric types are "
+                "supported: keep text and objects in Python containers, and number them where arrays need them."
+            )
         )
     return from_numpy(np.asarray(x, dtype))
 
@@ -164,10 +192,11 @@ def broadcast_shapes(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[int,
             if d != 1:
                 if result[i] not in (1, d):
                     listed = ", ".join(map(str, shapes))
-                    raise TypeError(
+                    error = TypeError(
                         f"{name} got incompatible shapes for broadcasting: {listed}. From the last axis on, "
                         "sizes must be equal, or one of them 1; insert axes with x[:, None] or reshape."
                     )
+                    raise user_context(error)
                 result[i] = d
     return tuple(result)
 
@@ -203,10 +232,11 @@ def _check_rank_promotion(name: str, shapes: Sequence[tuple[int, ...]]) -> None:
         return
     listed = " ".join(map(str, shapes))
     if setting == "raise":
-        raise ValueError(
+        error = ValueError(
             f"Operands could not be broadcast together for {name} on shapes {listed} while numpy_rank_promotion is "
             "'raise'. Insert axes with x[None], or set numpy_rank_promotion to 'allow'."
         )
+        raise user_context(error)
     warn_user(f"Following NumPy automatic rank promotion for {name} on shapes {listed}.")
 
 
@@ -238,7 +268,9 @@ def user_dtype(dtype: DTypeLike, name: str) -> NpDType:
 def refuse_out(name: str, out: Any) -> None:
     """Arrays are immutable: nothing can be written into `out`."""
     if out is not None:
-        raise NotImplementedError(f"The 'out' argument to jnp.{name} is not supported.")
+        raise user_context(
+            NotImplementedError(f"The 'out' argument to jnp.{name} is not supported: arrays are immutable.")
+        )
 
 
 def axis_index(axis: Any, ndim: int) -> int:
@@ -246,9 +278,12 @@ def axis_index(axis: Any, ndim: int) -> int:
     try:
         number = operator.index(axis)
     except TypeError:
-        raise TypeError(f"axis must be an integer known while tracing, got {axis!r}") from None
+        error = TypeError(f"axis must be an integer known while tracing, got {axis!r}")
+        raise user_context(error) from None
     if not -ndim <= number < ndim:
-        raise ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}")
+        error_text = f"axis {axis} is out of bounds for array of dimension {ndim}"
+        hint = f": it must be from {-ndim} to {ndim - 1}" if ndim else ", which has no axes"
+        raise user_context(ValueError(error_text + hint))
     return number + ndim if number < 0 else number
 
 
@@ -259,7 +294,7 @@ def axis_tuple(axis: Any, ndim: int) -> tuple[int, ...]:
     if isinstance(axis, tuple | list):
         result = tuple(axis_index(a, ndim) for a in axis)
         if len(set(result)) != len(result):
-            raise ValueError(f"duplicate value in 'axis': {tuple(axis)}")
+            raise user_context(ValueError(f"duplicate value in 'axis': {tuple(axis)}"))
         return result
     return (axis_index(axis, ndim),)
 
@@ -270,8 +305,22 @@ def static_int(x: Any, what: str) -> int:
         return operator.index(x)
     except TypeError:
         if isinstance(x, Tracer):
-            raise
-        raise TypeError(f"{what} must be an integer, got {x!r} of type {type(x).__name__}") from None
+            raise needs_value(x, what) from None
+        error = TypeError(f"{what} must be an integer, got {x!r} of type {type(x).__name__}")
+        raise user_context(error) from None
+
+
+def needs_value(x: Tracer, what: str, way_out: str = "") -> BaseException:
+    """The error where the argument `what` gives a shape, and so must be known, but is the tracer `x`."""
+    aval = x.aval
+    return user_context(
+        ConcretizationTypeError(
+            f"Abstract tracer value encountered where concrete value is expected: traced array with shape"
+            f" {aval.dtype.name}[{','.join(map(str, aval.shape))}]\n{what} gives the shape of the result, which must be"
+            f" known while the function is traced, but it is {x.describe()}."
+            f" {way_out or 'Make it static (static_argnums or static_argnames of jit).'}"
+        )
+    )
 
 
 def shape_tuple(shape: Any) -> tuple[int, ...]:
@@ -283,17 +332,21 @@ def shape_tuple(shape: Any) -> tuple[int, ...]:
     try:
         return tuple([operator.index(d) for d in shape])
     except TypeError:
-        listed = tuple(shape) if isinstance(shape, Sequence) else shape
-        traced = any(isinstance(d, Tracer) for d in shape) if isinstance(shape, Sequence) else False
-        hint = (
-            "\nA shape must be known while the function is traced: make the argument static "
-            "(static_argnums or static_argnames of jit)."
-            if traced or isinstance(shape, Tracer)
-            else ""
+        raise user_context(_bad_shape(shape)) from None
+
+
+def _bad_shape(shape: Any) -> TypeError:
+    sizes = list(shape) if isinstance(shape, Sequence) and not isinstance(shape, str) else [shape]
+    message = f"Shapes must be 1D sequences of concrete values of integer type, got {shape!r}."
+    traced = [d for d in sizes if isinstance(d, Tracer)]
+    if traced:
+        message += (
+            f"\nA shape must be known while the function is traced, but one of its sizes is {traced[0].describe()}: "
+            "make the argument static (static_argnums or static_argnames of jit)."
         )
-        raise TypeError(
-            f"Shapes must be 1D sequences of concrete values of integer type, got {listed}.{hint}"
-        ) from None
+    elif any(isinstance(d, float) for d in sizes):
+        message += " Sizes are integers: divide with //, or convert with int()."
+    return TypeError(message)
 
 
 def size_of(shape: Sequence[int]) -> int:

@@ -13,6 +13,7 @@ from wengert import lax
 from wengert.core.array import Array, ArrayBase, from_numpy, wrap
 from wengert.core.avals import ShapedArray
 from wengert.core.device import CPU
+from wengert.core.source import user_context
 from wengert.core.trace import Tracer
 from wengert.errors import ConcretizationTypeError
 from wengert.numpy import linear, manipulation, printing, reductions, selection, sorting, ufuncs
@@ -397,9 +398,11 @@ def _iter(self: Any) -> Iterator[Any]:
 
 
 def _refuse_setitem(self: Any, i: Any, x: Any) -> None:
-    raise TypeError(
-        "JAX arrays are immutable and do not support in-place item assignment. Instead of x[idx] = y, use "
-        "x = x.at[idx].set(y) or another .at[] method."
+    raise user_context(
+        TypeError(
+            "JAX arrays are immutable and do not support in-place item assignment. Instead of x[idx] = y, use "
+            "x = x.at[idx].set(y) or another .at[] method; instead of x[idx] += y, x = x.at[idx].add(y)."
+        )
     )
 
 
@@ -680,9 +683,11 @@ def _needs_values(name: str) -> Callable[..., Any]:
         known = self.concrete()
         if known is not None:
             return getattr(known, name)(*args)
-        raise ConcretizationTypeError(
-            f"The {name}() method was called on {self.describe()}, whose values are known only when the traced "
-            f"function runs. Return the array from the function, and call {name}() on the result."
+        raise user_context(
+            ConcretizationTypeError(
+                f"The {name}() method was called on {self.describe()}, whose values are known only when the traced "
+                f"function runs. Return the array from the function, and call {name}() on the result."
+            )
         )
 
     return method

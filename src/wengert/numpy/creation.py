@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
@@ -12,7 +11,9 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
-from wengert.core.array import Array, ArrayBase, from_numpy
+from wengert.core.array import Array, ArrayBase, from_numpy, wrap
+from wengert.core.avals import ShapedArray
+from wengert.core.source import user_context
 from wengert.core.trace import Tracer
 from wengert.numpy import ufuncs
 from wengert.numpy._util import (
@@ -24,9 +25,11 @@ from wengert.numpy._util import (
     axis_index,
     broadcast_shapes,
     broadcast_to_shape,
+    concrete,
     convert,
     convert_numpy,
     inexact_dtype,
+    needs_value,
     operand,
     promote_dtypes_inexact,
     result_type_and_weakness,
@@ -94,6 +97,8 @@ def _to_array(object: Any, dtype: NpDType | None) -> Any:
     if object.__class__ in PYTHON_SCALARS:
         if dtype is None:
             return scalar(object, cast(NpDType, dtypes.result_type(object)), not isinstance(object, bool))
+        if dtype.kind in "iu":
+            np.asarray(object, dtype)  # an OverflowError where it doesn't fit
         return scalar(object, dtype)
     if isinstance(object, np.ndarray | np.generic):
         return _from_numpy(object, dtype)
@@ -168,8 +173,38 @@ def copy(a: ArrayLike, order: str | None = None) -> Any:
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
-    """An array of the data of another library's array that speaks DLPack, e.g. a torch tensor."""
-    return convert_numpy(np.from_dlpack(x))
+    """An array of the data of another library's array that speaks DLPack, e.g. a torch tensor.
+
+    The memory is shared where that can be done (contiguous, at a multiple of 64 bytes, a dtype that is on), unless
+    `copy` is True; its owner must not write to it any more. With `copy=False` it is shared or refused.
+
+    Raises:
+      TypeError: `x` does not speak DLPack, or its dtype is none of an array's.
+      ValueError: `copy` is False, and the memory can't be shared.
+    """
+    if isinstance(x, Array):
+        return from_numpy(x._np, x.weak_type) if copy else x
+    if not (hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__")):
+        raise user_context(
+            TypeError(
+                "The array passed to from_dlpack must have __dlpack__ and __dlpack_device__ methods, got "
+                f"{type(x).__name__}. Lists and numbers become arrays by jnp.asarray."
+            )
+        )
+    values = np.from_dlpack(x)
+    sharable = values.flags.c_contiguous and values.dtype == dtypes.canonicalize_dtype(values.dtype)
+    if copy or not sharable or (copy is None and values.__array_interface__["data"][0] % 64):
+        if copy is False:
+            raise user_context(
+                ValueError(
+                    f"from_dlpack: a {values.dtype} array with strides {values.strides} can't be shared (copy=False). "
+                    "Arrays are contiguous, and of 32 bits unless enable_x64 is on; leave out copy=False."
+                )
+            )
+        return convert_numpy(values)
+    shared = values.view()
+    shared.setflags(write=False)
+    return wrap(shared, ShapedArray(shared.shape, shared.dtype))
 
 
 def frombuffer(buffer: Any, dtype: DTypeLike = float, count: int = -1, offset: int = 0) -> Any:
@@ -314,7 +349,7 @@ def arange(
       ZeroDivisionError: `step` is zero.
     """
     numbers = [
-        _static_number(x, f"arange argument '{n}'")
+        _static_number(x, f"the argument '{n}' of jnp.arange")
         for x, n in ((start, "start"), (stop, "stop"), (step, "step"))
     ]
     given = [x for x in numbers if x is not None]
@@ -347,7 +382,10 @@ def _static_number(x: Any, what: str) -> Any:
     if x is None or isinstance(x, int | float):
         return x
     if isinstance(x, Tracer):
-        operator.index(x)  # raises the error that says where the tracer comes from
+        known = concrete(x)
+        if known is None:
+            raise needs_value(x, what)
+        x = known._np
     value = np.asarray(x)
     if value.ndim:
         raise TypeError(f"{what} must be a scalar, got an array of shape {value.shape}")
@@ -369,7 +407,7 @@ def linspace(
 
     Returns the numbers, and with `retstep` their distance too.
     """
-    num = static_int(num, "num")
+    num = static_int(num, "the argument 'num' of jnp.linspace")
     if num < 0:
         raise ValueError(f"Number of samples, {num}, must be non-negative.")
     start, stop = operand("linspace", start), operand("linspace", stop, 1)

@@ -20,6 +20,7 @@ import numpy as np
 from wengert import lax
 from wengert.core.array import Array, ArrayBase, wrap
 from wengert.core.avals import ShapedArray
+from wengert.core.source import user_context
 from wengert.core.trace import Tracer, current_trace as _current_trace, eval_trace
 from wengert.errors import NonConcreteBooleanIndexError
 from wengert.numpy._util import as_array, broadcast_to_shape, concrete, convert, scalar
@@ -32,6 +33,7 @@ _MODES = {
     "fill": "FILL_OR_DROP",
     "drop": "FILL_OR_DROP",
     "promise_in_bounds": "PROMISE_IN_BOUNDS",
+    "wrap": "PROMISE_IN_BOUNDS",  # so they are, once `parse` has wrapped them
 }
 
 
@@ -43,7 +45,7 @@ def gather_scatter_mode(mode: Any) -> Any:
         name = _MODES[mode.lower() if isinstance(mode, str) else mode]
     except (KeyError, TypeError):
         raise ValueError(
-            f"Unknown gather mode: {mode!r}; it must be 'clip', 'fill', 'drop', 'promise_in_bounds' or None"
+            f"Unknown gather mode: {mode!r}; it must be 'clip', 'fill', 'drop', 'wrap', 'promise_in_bounds' or None"
         ) from None
     return None if name is None else getattr(lax.GatherScatterMode, name)
 
@@ -118,23 +120,25 @@ def _batch_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
         ) from None
 
 
-def parse(shape: tuple[int, ...], index: Any, wrap: bool = True) -> Index:
+def parse(shape: tuple[int, ...], index: Any, wrap: bool = True, mode: Any = None) -> Index:
     """The entries of `index` for an operand of this shape.
 
-    wrap: negative indices count from the end.
+    wrap: negative indices count from the end. mode: "wrap" counts all indices modulo the size of their axis.
 
     Raises:
       IndexError: too many indices, a mask of another shape, a slice with traced bounds.
       TypeError: an index that is no integer, slice, mask, None or Ellipsis.
       NonConcreteBooleanIndexError: a traced mask.
     """
-    items = _expand_masks(shape, index if isinstance(index, tuple) else (index,))
+    items = _expand_masks(shape, _items(index))
     used = sum(1 for item in items if item is not None and item is not _NOTHING and item is not Ellipsis)
     if used > len(shape):
-        raise IndexError(f"Too many indices: array is {len(shape)}-dimensional, but {used} were indexed")
+        raise user_context(
+            IndexError(f"Too many indices: array is {len(shape)}-dimensional, but {used} were indexed")
+        )
     ellipses = sum(1 for item in items if item is Ellipsis)
     if ellipses > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+        raise user_context(IndexError("an index can only have a single ellipsis ('...')"))
     entries: list[Entry] = []
     axis = 0
     for position, item in enumerate(items if ellipses else [*items, Ellipsis]):
@@ -147,7 +151,49 @@ def parse(shape: tuple[int, ...], index: Any, wrap: bool = True) -> Index:
         else:
             entries.append(_entry(item, axis, shape[axis], position, wrap))
             axis += 1
+    if mode == "wrap":
+        for entry in entries:
+            _wrap_around(entry, shape)
     return Index(shape, entries)
+
+
+def _wrap_around(entry: Entry, shape: tuple[int, ...]) -> None:
+    """Take the indices of an entry modulo the size of its axis."""
+    if entry.kind not in ("int", "array") or shape[entry.axis] == 0:
+        return
+    size = shape[entry.axis]
+    if entry.kind == "int":
+        entry.start %= size
+    elif isinstance(entry.array, np.ndarray):
+        entry.array = entry.array % size
+    else:
+        rest = lax.rem(entry.array, scalar(size, entry.array.dtype))
+        entry.array = _wrap_negative(rest, size)
+
+
+def _items(index: Any) -> tuple[Any, ...]:
+    """The parts of an index. A sequence within a tuple stands for an array; one that is the whole index is refused,
+    since NumPy has given it several meanings."""
+    if isinstance(index, list):
+        error = TypeError(
+            "Using a non-tuple sequence for multidimensional indexing is not allowed; use `arr[array(seq)]` "
+            "instead of `arr[seq]`."
+        )
+        raise user_context(error)
+    items = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(item, str) for item in items):
+        raise user_context(TypeError(f"string indexing is not supported; got idx={index!r}"))
+    if any(isinstance(item, list | tuple) for item in items):
+        return tuple([_sequence(item) if isinstance(item, list | tuple) else item for item in items])
+    return items
+
+
+def _sequence(item: Any) -> Any:
+    if not item:
+        return np.zeros(0, np.int32)
+    if any(isinstance(x, ArrayBase) for x in item):
+        return lax.concatenate([lax.expand_dims(as_array(x), (0,)) for x in item], 0)
+    return np.asarray(item)
 
 
 def _expand_masks(shape: tuple[int, ...], index: tuple[Any, ...]) -> list[Any]:
@@ -169,10 +215,11 @@ def _expand_masks(shape: tuple[int, ...], index: tuple[Any, ...]) -> list[Any]:
             continue
         expected = shape[axis : axis + mask.ndim] if axis >= 0 else _after_ellipsis(shape, index[position:])
         if mask.shape != expected[: mask.ndim]:
-            raise IndexError(
+            error = IndexError(
                 f"boolean index did not match shape of indexed array in index {position}: got {mask.shape}, "
                 f"expected {expected}"
             )
+            raise user_context(error)
         items += list(np.nonzero(mask))
         axis = axis + mask.ndim if axis >= 0 else axis
     return items
@@ -195,10 +242,12 @@ def _as_mask(item: Any) -> np.ndarray[Any, Any] | None:
             return item
         known = concrete(item)
         if known is None:
-            raise NonConcreteBooleanIndexError(
-                f"Array boolean indices must be concrete; got {item.aval.str_short()}: the size of the result would "
-                "depend on the values of a traced mask. Keep the shape and choose values with "
-                "jnp.where(mask, x, other), or give sums and the like the mask by their `where` argument."
+            raise user_context(
+                NonConcreteBooleanIndexError(
+                    f"Array boolean indices must be concrete; got {item.aval.str_short()}: the size of the result "
+                    f"would depend on the values of the mask, which is {item.describe()}. Keep the shape and choose "
+                    "values with jnp.where(mask, x, other), or give sums and the like the mask by their argument where."
+                )
             )
         return known._np
     return None
@@ -209,24 +258,21 @@ def _entry(item: Any, axis: int, size: int, position: int, wrap: bool) -> Entry:
         return _slice_entry(item, axis, size, position)
     if isinstance(item, int | np.integer):
         return _int_entry(int(item), axis, size, wrap)
-    if isinstance(item, list | tuple):
-        raise TypeError(
-            "Using a non-tuple sequence for multidimensional indexing is not allowed; use `arr[array(seq)]` "
-            "instead of `arr[seq]`."
-        )
-    if isinstance(item, str):
-        raise TypeError(f"string indexing is not supported; got idx={item!r}")
     if not isinstance(item, ArrayBase | np.ndarray):
         if hasattr(item, "__index__"):
             return _int_entry(operator.index(item), axis, size, wrap)
         try:
             item = as_array(item)
         except TypeError:
-            raise TypeError(
-                f"an index must be an integer, slice, array, None or Ellipsis, got {item!r}"
-            ) from None
+            error = TypeError(f"an index must be an integer, slice, array, None or Ellipsis, got {item!r}")
+            raise user_context(error) from None
     if item.dtype.kind not in "iu":
-        raise TypeError(f"Indexer must have integer or boolean type, got indexer with type {item.dtype}")
+        raise user_context(
+            TypeError(
+                f"Indexer must have integer or boolean type, got {item.dtype} at position {position}. "
+                "Convert it with astype(int), or divide with // where it is computed."
+            )
+        )
     known = concrete(item)
     item = item if known is None else known._np
     if isinstance(item, np.ndarray):
@@ -247,11 +293,14 @@ def _slice_entry(item: slice, axis: int, size: int, position: int) -> Entry:
         start, stop, step = item.indices(size)
     except TypeError:
         if any(isinstance(v, Tracer) for v in (item.start, item.stop, item.step)):
-            raise IndexError(
+            traced = next(v for v in (item.start, item.stop, item.step) if isinstance(v, Tracer))
+            error = IndexError(
                 "Array slice indices must have static start/stop/step to be used with NumPy indexing syntax. "
-                f"Got {item} at position {position}. To index a statically sized array at a dynamic position, "
-                "use lax.dynamic_slice/dynamic_update_slice: the size of an array must not depend on traced values."
-            ) from None
+                f"Got {item} at position {position}, with {traced.describe()}: the size of an array must not depend on "
+                "traced values. For a part of known size at a traced position use lax.dynamic_slice (x[i:i+3] is "
+                "lax.dynamic_slice(x, (i,), (3,))); or make the argument static (static_argnums of jit)."
+            )
+            raise user_context(error) from None
         raise TypeError(f"slice bounds must be integers or None, got {item} at position {position}") from None
     return Entry("slice", axis, start, len(range(start, stop, step)), step)
 
@@ -336,7 +385,7 @@ def take_index(
     wrap: bool = True,
 ) -> Any:
     """x[item], with a mode for indices beyond the bounds: clipped by default, or replaced by `fill_value`."""
-    index = parse(x.shape, item, wrap)
+    index = parse(x.shape, item, wrap, mode)
     mode = gather_scatter_mode(mode)
     filling = mode == lax.GatherScatterMode.FILL_OR_DROP
     if index.out_of_bounds and (filling or 0 in x.shape):

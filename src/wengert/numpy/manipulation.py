@@ -14,6 +14,7 @@ import numpy as np
 from wengert import lax
 from wengert.core import dtypes
 from wengert.core.array import ArrayBase
+from wengert.core.source import user_context
 from wengert.core.trace import Tracer
 from wengert.numpy import ufuncs
 from wengert.numpy._util import (
@@ -26,6 +27,7 @@ from wengert.numpy._util import (
     broadcast_operands,
     broadcast_shapes as _broadcast_shapes,
     convert,
+    needs_value,
     operand,
     refuse_out,
     result_type_and_weakness,
@@ -152,11 +154,13 @@ def _at_least(arys: Sequence[Any], function: Any) -> Any:
 def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Any:
     """The axes in another order: axis i of the result is axis axes[i] of `a`; reversed for None."""
     a = as_array(a, "transpose")
-    order = tuple(range(a.ndim))[::-1] if axes is None else axis_tuple(tuple(axes), a.ndim)
-    if len(order) != a.ndim:
-        raise ValueError(
-            f"axes don't match array: got axes={tuple(axes or ())} for an array with {a.ndim} axes"
+    order = tuple(range(a.ndim))[::-1] if axes is None else tuple([axis_index(axis, a.ndim) for axis in axes])
+    if sorted(order) != list(range(a.ndim)):
+        error = TypeError(
+            f"transpose permutation isn't a permutation of operand dimensions, got permutation {tuple(axes or ())} for "
+            f"operand shape {a.shape}: each of its {a.ndim} axes must come once"
         )
+        raise user_context(error)
     return a if order == tuple(range(a.ndim)) else lax.transpose(a, order)
 
 
@@ -481,8 +485,12 @@ def repeat(
     size = a.shape[axis]
     if isinstance(repeats, Tracer):
         if total_repeat_length is None:
-            operator.index(repeats)  # raises the error that says where the tracer comes from
-        return _repeat_dynamic(a, repeats, axis, operator.index(total_repeat_length))  # type: ignore[arg-type]
+            raise needs_value(
+                repeats,
+                "repeats of jnp.repeat",
+                "Give the number of elements of the result as total_repeat_length.",
+            )
+        return _repeat_dynamic(a, repeats, axis, operator.index(total_repeat_length))
     counts = np.asarray(operand("repeat", repeats, 1))
     if counts.dtype.kind not in "biu":
         raise TypeError(f"repeats must be integers, got dtype {counts.dtype}")

@@ -70,7 +70,7 @@ def update(
     values = convert(values, x.dtype, x.weak_type)
     if values.ndim == 0 and _is_leading_mask(x, item):
         return _where_mask(x, item, values, operation)
-    index = parse(x.shape, item, wrap)
+    index = parse(x.shape, item, wrap, mode)
     mode = gather_scatter_mode(mode)
     clip = mode == lax.GatherScatterMode.CLIP
     values = _broadcast_values(values, index.result_shape)
@@ -228,7 +228,7 @@ class _IndexUpdateRef:
 
     They share these arguments:
       mode: for indices beyond the bounds: None or "drop" leaves them out, "clip" takes the nearest element,
-        "promise_in_bounds" asserts that there are none.
+        "wrap" counts on from the other end, "promise_in_bounds" asserts that there are none.
       indices_are_sorted, unique_indices: promises that may make it faster.
       wrap_negative_indices: whether negative indices count from the end.
     """
@@ -274,7 +274,7 @@ class _IndexUpdateRef:
     ) -> Any:
         """`func`, elementwise, of the elements at the index, as often as they are indexed."""
         x = self.array
-        index = parse(x.shape, self.index, wrap_negative_indices)
+        index = parse(x.shape, self.index, wrap_negative_indices, mode)
         if index.is_static or unique_indices:
             changed = func(take_index(x, self.index, mode, wrap=wrap_negative_indices))
             return update(x, self.index, changed, "set", mode, wrap=wrap_negative_indices)
