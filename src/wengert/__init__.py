@@ -136,6 +136,7 @@ _SUBMODULES = (
     "example_libraries",
     "experimental",
     "flatten_util",
+    "image",
     "nn",
     "ops",
     "random",
