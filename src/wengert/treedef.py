@@ -277,7 +277,11 @@ class PyTreeDef:
 
     def __hash__(self) -> int:
         if self._hash is None:
-            self._hash = hash((self._entry and self._entry.kind, self._data, self._children))
+            try:
+                data = hash(self._data)
+            except TypeError:  # the data of a user's node need compare, not hash
+                data = 0
+            self._hash = hash((self._entry and self._entry.kind, data, self._children))
         return self._hash
 
     def __eq__(self, other: object) -> bool:

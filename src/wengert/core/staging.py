@@ -25,7 +25,7 @@ class StagedTracer(Tracer):
     __slots__ = ("aval", "source", "var")
 
     def __init__(self, trace: StagingTrace, var: Var, source: Any = None):
-        self.trace = trace
+        self._trace = trace
         self.var = var
         self.aval = var.aval
         self.source = source
@@ -34,7 +34,7 @@ class StagedTracer(Tracer):
         return f"JitTracer({self.aval})"
 
     def describe(self) -> str:
-        trace = self.trace
+        trace = self._trace
         assert isinstance(trace, StagingTrace)
         what = f"a traced {self.aval.str_short()}"
         arg_names = trace.arg_names()
@@ -74,7 +74,7 @@ class StagingTrace(Trace):
 
     def atom(self, x: Any) -> Atom:
         """The variable or literal that stands for a value; values from outside become constants."""
-        if type(x) is StagedTracer and x.trace is self:
+        if type(x) is StagedTracer and x._trace is self:
             return x.var
         aval = get_aval(x)
         if type(x) is Array and aval.shape == ():
@@ -82,10 +82,10 @@ class StagingTrace(Trace):
         if not isinstance(x, Tracer | Array) and aval.shape == ():
             # a Python scalar keeps its weak type when the equation is bound again
             return Literal(x if aval.weak_type else np.asarray(x, aval.dtype)[()], aval)
-        if isinstance(x, StagedTracer) and isinstance(x.trace, StagingTrace) and x.trace.finished:
+        if isinstance(x, StagedTracer) and isinstance(x._trace, StagingTrace) and x._trace.finished:
             raise UnexpectedTracerError(
                 f"{self.name or 'a traced function'} uses {x.describe()}, after the tracing of"
-                f" {x.trace.name or 'the function it belongs to'} has ended. Return the value instead of"
+                f" {x._trace.name or 'the function it belongs to'} has ended. Return the value instead of"
                 " keeping it."
             )
         var = self.const_ids.get(id(x))

@@ -36,6 +36,11 @@ class Trace:
     # whether what is linear is recorded here to be transposed later
     records_tangents = False
 
+    @property
+    def main(self) -> Trace:
+        """What tells traces of the same transformation apart: for libraries that ask a tracer whose it is."""
+        return self
+
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Apply `prim`; returns one value, or a list if it has multiple results."""
         raise NotImplementedError
@@ -59,10 +64,10 @@ class Trace:
 
 
 class Tracer(_array.ArrayBase):
-    """Stands for an array while a function is traced; `trace` owns it."""
+    """Stands for an array while a function is traced; `_trace` owns it."""
 
-    __slots__ = ("trace",)
-    trace: Trace
+    __slots__ = ("_trace",)
+    _trace: Trace  # `trace` is a method of arrays
     aval: ShapedArray
 
     def describe(self) -> str:

@@ -45,7 +45,7 @@ class BatchTracer(Tracer):
     __slots__ = ("aval", "dim", "value")
 
     def __init__(self, trace: BatchTrace, value: Any, dim: int):
-        self.trace = trace
+        self._trace = trace
         self.value = value
         self.dim = dim
         aval = get_aval(value)
@@ -70,7 +70,7 @@ class BatchTrace(Trace):
         self.axis = axis
 
     def split(self, x: Any) -> tuple[Any, int | None]:
-        if type(x) is BatchTracer and x.trace is self:
+        if type(x) is BatchTracer and x._trace is self:
             return x.value, x.dim
         return x, None
 

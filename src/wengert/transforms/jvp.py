@@ -23,7 +23,7 @@ class JVPTracer(Tracer):
     __slots__ = ("aval", "primal", "tangent")
 
     def __init__(self, trace: JVPTrace, primal: Any, tangent: Any):
-        self.trace = trace
+        self._trace = trace
         self.aval = get_aval(primal)
         self.primal = primal
         self.tangent = tangent
@@ -50,7 +50,7 @@ class JVPTrace(Trace):
 
     def split(self, x: Any) -> tuple[Any, Any]:
         """The primal and the tangent of a value; all that isn't this trace's own is a constant."""
-        if type(x) is JVPTracer and x.trace is self:
+        if type(x) is JVPTracer and x._trace is self:
             return x.primal, x.tangent
         return x, Zero.of(x)
 

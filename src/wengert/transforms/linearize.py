@@ -29,7 +29,7 @@ class LinearizeTracer(Tracer):
     __slots__ = ("aval", "primal", "tangent")
 
     def __init__(self, trace: LinearizeTrace, primal: Any, tangent: Any):
-        self.trace = trace
+        self._trace = trace
         self.aval = get_aval(primal)
         self.primal = primal
         self.tangent = tangent
@@ -57,7 +57,7 @@ class PartialTrace(Trace):
         self.tangents = tangents
 
     def owns(self, args: Sequence[Any]) -> bool:
-        return any(type(a) is StagedTracer and a.trace is self.tangents for a in args)
+        return any(type(a) is StagedTracer and a._trace is self.tangents for a in args)
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         trace = self.tangents if self.owns(args) else self.parent
@@ -96,7 +96,7 @@ class LinearizeTrace(Trace):
         return LinearizeTracer(self, primal, self.tangents.new_arg(aval))
 
     def split(self, x: Any) -> tuple[Any, Any]:
-        if type(x) is LinearizeTracer and x.trace is self:
+        if type(x) is LinearizeTracer and x._trace is self:
             return x.primal, x.tangent
         return x, Zero.of(x)
 
@@ -167,7 +167,7 @@ def linearize_flat(
     trace = LinearizeTrace(current_trace())
     marked = [True] * len(primals) if nonzeros is None else nonzeros
     args = [trace.new_arg(p, nz) for p, nz in zip(primals, marked, strict=True)]
-    invars = [a.tangent.var if type(a) is LinearizeTracer and a.trace is trace else None for a in args]
+    invars = [a.tangent.var if type(a) is LinearizeTracer and a._trace is trace else None for a in args]
     with using_trace(trace):
         outs = fun(*args)
     pairs = [trace.split(o) for o in outs]

@@ -51,6 +51,7 @@ __all__ = [
     "Var",
     "check_jaxpr",
     "concrete_or_error",
+    "find_top_trace",
     "get_opaque_trace_state",
     "jaxpr_as_fun",
     "jaxprs_in_params",
@@ -204,6 +205,11 @@ def concrete_or_error(force: Any, val: Any, context: str = "") -> Any:
             )
         val = concrete
     return val if force is None else force(val)
+
+
+def find_top_trace(_: Any) -> _Trace:
+    """The current trace: that of the innermost transformation."""
+    return _current_trace()
 
 
 def get_opaque_trace_state(convention: Any = None) -> Any:
