@@ -558,7 +558,7 @@ def test_checkpoint_policies(capsys: pytest.CaptureFixture[str]) -> None:
 
     plain = saved(f, capsys)
     assert any("mul" in line or "cos" in line for line in plain)
-    assert saved(wengert.checkpoint(f), capsys) == ["f32[] from argument 0"]
+    assert saved(wengert.checkpoint(f), capsys) == ["f32[] from the argument x"]
     by_name = saved(wengert.checkpoint(f, policy=policies.save_only_these_names("exponential")), capsys)
     assert any("named 'exponential' at test_transforms.py" in line for line in by_name)
     everything = saved(wengert.checkpoint(f, policy=policies.everything_saveable), capsys)

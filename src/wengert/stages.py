@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from wengert.transforms.jit import JitFunction as Wrapped
 from wengert.transforms.stages import (
     ArgInfo as ArgInfo,
@@ -10,4 +12,6 @@ from wengert.transforms.stages import (
     Traced as Traced,
 )
 
-__all__ = ["ArgInfo", "Compiled", "Lowered", "Traced", "Wrapped"]
+CompilerOptions = dict[str, Any]
+
+__all__ = ["ArgInfo", "Compiled", "CompilerOptions", "Lowered", "Traced", "Wrapped"]

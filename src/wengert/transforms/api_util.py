@@ -117,16 +117,23 @@ def as_tuple(x: Any) -> tuple[Any, ...]:
 def select_args(
     fun: Callable[..., Any], argnums: int | tuple[int, ...], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """`fun` as a function of the chosen arguments alone, and these."""
+    """`fun` as a function of the chosen arguments alone, and these.
+
+    Raises:
+      TypeError: there are not as many positional arguments.
+      ValueError: a negative number points before the first, or an argument is chosen twice.
+    """
     numbers = (argnums,) if isinstance(argnums, int) else argnums
-    places = []
+    places: list[int] = []
     for i in numbers:
         if not -len(args) <= i < len(args):
-            raise TypeError(
+            raise (TypeError if i >= 0 else ValueError)(
                 f"argnums={argnums!r} asks for positional argument {i}, but {fun_name(fun)} was called with "
                 f"{len(args)} positional argument{'s' if len(args) != 1 else ''}. Arguments that are "
                 "differentiated must be passed by position."
             )
+        if i % len(args) in places:
+            raise ValueError(f"argnums={argnums!r} names argument {i % len(args)} of {fun_name(fun)} twice")
         places.append(i % len(args))
 
     def partial(*chosen: Any) -> Any:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from wengert import tree
-from wengert.core.source import api_boundary
+from wengert.core.source import SourceLine, api_boundary
 from wengert.core.staging import hoist_consts, stage
 from wengert.core.trace import get_aval
 from wengert.prims.call import inline_calls, name_p, remat_p
@@ -16,6 +16,7 @@ from wengert.prims.constructors import as_operand
 from wengert.prims.dot import dot_general_p
 from wengert.transforms.api_util import (
     FlatFun,
+    argument_names,
     as_tuple,
     check_arraylike,
     check_callable,
@@ -29,6 +30,43 @@ from wengert.transforms.linearize import linearize_jaxpr
 Policy = Callable[..., Any]
 
 
+class RecomputeType:
+    """What a policy may return in place of False."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "Recompute"
+
+
+class SaveableType:
+    """What a policy may return in place of True."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Saveable"
+
+
+class Offloadable:
+    """What a policy returns to keep a value in another memory. There is one memory: the value is kept."""
+
+    __slots__ = ("dst", "src")
+
+    def __init__(self, src: Any, dst: Any):
+        self.src = src
+        self.dst = dst
+
+    def __repr__(self) -> str:
+        return f"Offloadable(src={self.src!r}, dst={self.dst!r})"
+
+
+Recompute, Saveable = RecomputeType(), SaveableType()
+
+
 def checkpoint(
     fun: Callable[..., Any],
     *,
@@ -36,7 +74,6 @@ def checkpoint(
     policy: Policy | None = None,
     static_argnums: int | tuple[int, ...] = (),
     static_argnames: str | Iterable[str] = (),
-    concrete: Any = None,
 ) -> Callable[..., Any]:
     """`fun`, differentiated in such a way that its intermediate values are computed again, not kept.
 
@@ -49,19 +86,22 @@ def checkpoint(
       policy: says what is kept nevertheless; one of `checkpoint_policies`, or a function from (primitive,
         *avals, **params) to a bool.
       static_argnums, static_argnames: arguments that `fun` gets as they are.
-      concrete: no longer used; ints and bools that Python control flow depends on belong into
-        `static_argnums`.
+    Raises:
+      ValueError: when called: `static_argnums` names an argument that isn't there.
     """
     check_callable(fun, "checkpoint")
-    if concrete:
-        raise NotImplementedError(
-            "The `concrete` option to `jax.checkpoint` is gone; use static_argnums for arguments that Python"
-            " needs"
-        )
+    given = [operator.index(i) for i in as_tuple(static_argnums)]
     static = _static_positions(fun, static_argnums, static_argnames)
 
     @api_boundary
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        for i in given:
+            if not -len(args) <= i < len(args):
+                raise ValueError(
+                    "the `static_argnums` argument to `jax.checkpoint` / `jax.remat` can only take integer values"
+                    f" greater than or equal to {-len(args)} and less than {len(args)}, as {fun_name(fun)} was"
+                    f" called with {len(args)} positional arguments, but got {static_argnums}"
+                )
         nums = {i + len(args) if i < 0 else i for i in static}
         dynamic = tuple(a for i, a in enumerate(args) if i not in nums)
         names = {k: v for k, v in kwargs.items() if k in as_tuple(static_argnames)}
@@ -216,18 +256,26 @@ def saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> list[tu
     closed = inline_calls(stage(flat_fun, [get_aval(x) for x in flat], fun_name(f)))
     lin = linearize_jaxpr(closed, (True,) * len(flat), (False,) * len(closed.out_avals))
     sources = {v: e for e in lin.primal.eqns for v in e.outvars}
+    names = argument_names(f, args, kwargs)
     found = [(get_aval(c), "from a constant") for c in lin.tangent.consts]
     for kind, i in lin.sources:
         if kind == "in":
-            found.append((closed.in_avals[i], f"from argument {i}"))
+            found.append((closed.in_avals[i], f"from the {names[i]}"))
             continue
         var = lin.primal.jaxpr.outvars[i]
         eqn = sources.get(var)  # type: ignore[arg-type]
         if eqn is None:
-            where = "from a constant"
-        elif eqn.primitive is name_p:
-            where = f"named '{eqn.params['name']}'" + (f" at {eqn.source.summary()}" if eqn.source else "")
-        else:
-            where = f"output of {eqn.primitive.name}" + (f" at {eqn.source.summary()}" if eqn.source else "")
-        found.append((var.aval, where))
+            found.append((var.aval, "from a constant"))
+            continue
+        what = (
+            f"named '{eqn.params['name']}'" if eqn.primitive is name_p else f"output of {eqn.primitive.name}"
+        )
+        found.append((var.aval, f"{what} from {_place(eqn.source)}" if eqn.source else what))
     return found
+
+
+def _place(source: SourceLine) -> str:
+    """`/path/file.py:12:8 (function)`."""
+    column = source.position[2]
+    at = source.lineno if column is None else f"{source.lineno}:{column}"
+    return f"{source.filename}:{at} ({source.function})"

@@ -16,6 +16,7 @@ from wengert.core.source import api_boundary
 from wengert.core.staging import eval_jaxpr, stage
 from wengert.core.trace import current_trace, get_aval
 from wengert.core.zeros import Zero, add_cotangents, instantiate
+from wengert.prims.conversion import convert_element_type_p
 from wengert.prims.custom import custom_jvp_call_p, custom_vjp_call_p
 from wengert.transforms.api_util import (
     as_tuple,
@@ -86,6 +87,11 @@ def _positional(fun: Fun, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
         return args
     try:
         bound = inspect.signature(fun).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"The input arguments to {fun_name(fun)}, which has a custom derivative rule, could not be resolved to"
+            f" positional-only arguments: {error}"
+        ) from None
     except ValueError:  # no signature
         if kwargs:
             raise TypeError(
@@ -175,7 +181,7 @@ def _visible(x: Any, symbolic: bool) -> Any:
     """A tangent or cotangent as rules get it."""
     if type(x) is Zero and symbolic:
         return SymbolicZero(x.aval)
-    return instantiate(x)
+    return result(instantiate(x))
 
 
 def _tangent(x: Any) -> Any:
@@ -264,6 +270,7 @@ class custom_jvp(_Rule):
             pair = rule(*split.nondiff, given, shown)
             return _checked_jvp(pair, fun_name(rule), name, outputs)
 
+        flat_jvp.__name__ = fun_name(rule)
         trace = current_trace()
         outs = trace.process_custom_jvp(custom_jvp_call_p, flat_fun, flat_jvp, split.flat)
         return tree.unflatten(outputs.tree, [result(o) for o in outs])
@@ -456,13 +463,15 @@ class _FlatForward:
                 found.append(Zero(want))
                 continue
             got = get_aval(x)
-            if got.shape != want.shape or got.dtype != want.dtype:
+            if got.shape != want.shape or (got.dtype.kind == "c" and want.dtype.kind != "c"):
                 what = "shapes" if got.shape != want.shape else "dtypes"
                 raise ValueError(
                     f"{where} produced a cotangent of type {_long(got)} for an argument of type"
                     f" {_long(aval)}, so the {what} do not match. A cotangent has the type of what it"
                     " belongs to."
                 )
+            if got.dtype != want.dtype:  # rules may compute in another precision than the function
+                x = convert_element_type_p.bind(x, new_dtype=want.dtype, weak_type=False)
             found.append(x)
         return found
 

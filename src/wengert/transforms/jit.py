@@ -493,7 +493,9 @@ def make_jaxpr(
             return closed
         return closed, tree.unflatten(flat_fun.out_tree, [shape_struct(a) for a in closed.out_avals])
 
-    return wraps(fun, jaxpr_maker, "The jaxpr of {fun}.")  # type: ignore[no-any-return]
+    made = wraps(fun, jaxpr_maker, "The jaxpr of {fun}.")
+    made.__name__ = f"make_jaxpr({fun_name(fun)})"
+    return made  # type: ignore[no-any-return]
 
 
 def shape_struct(aval: ShapedArray) -> ShapeDtypeStruct:

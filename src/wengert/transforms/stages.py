@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wengert import tree
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr
-from wengert.core.trace import get_aval
+from wengert.core.trace import Tracer, get_aval
 from wengert.prims.call import jit_p
 from wengert.transforms.api_util import ShapeDtypeStruct, operand, result
 
@@ -21,8 +21,8 @@ class ArgInfo:
 
     __slots__ = ("_aval", "donated")
 
-    def __init__(self, aval: ShapedArray, donated: bool):
-        self._aval = aval
+    def __init__(self, _aval: ShapedArray, donated: bool):
+        self._aval = _aval
         self.donated = donated
 
     @property
@@ -62,6 +62,11 @@ class _Stage:
         return tree.unflatten(self.in_tree, [ArgInfo(a, d) for a, d in zip(self._avals, donated)])
 
     @property
+    def in_avals(self) -> Any:
+        """The types of the arguments, (args, kwargs), in their structure."""
+        return tree.unflatten(self.in_tree, self._avals)
+
+    @property
     def out_info(self) -> Any:
         """The types of the result, as a pytree of `ShapeDtypeStruct`."""
         structs = [
@@ -89,6 +94,16 @@ class Traced(_Stage):
         return ClosedJaxpr(
             inner.replace(constvars=inner.invars[:n], invars=inner.invars[n:]), self._entry.consts
         )
+
+    @property
+    def out_avals(self) -> Any:
+        """The types of the results, in their structure."""
+        return tree.unflatten(self.out_tree, self._entry.jaxpr.out_avals)
+
+    @property
+    def effects(self) -> frozenset[str]:
+        """What the function does beside computing its results."""
+        return self._entry.jaxpr.effects
 
     @property
     def fun_name(self) -> str:
@@ -147,10 +162,18 @@ class Compiled(_Stage):
         """Call it.
 
         Raises:
-          TypeError: the arguments have other types or another structure than it was compiled for.
+          TypeError: the arguments have other types or another structure than it was compiled for, or the call is
+            inside of a function that is being transformed. Static arguments are fixed, and left out.
         """
-        dynamic, _ = self._fun.split_static(args, kwargs)
+        dynamic = args, kwargs
         flat, in_tree = tree.flatten(dynamic)
+        for x in flat:
+            if isinstance(x, Tracer):
+                raise TypeError(
+                    "Cannot apply JAX transformations to a function lowered and compiled for a particular"
+                    f" signature. Detected argument of Tracer type {type(x).__name__}: call the jitted function"
+                    " itself instead, inside of grad, vmap and jit."
+                )
         if in_tree != self.in_tree:
             raise TypeError(
                 "Function compiled with input pytree does not match the input pytree it was called with: it"
@@ -178,6 +201,14 @@ class Compiled(_Stage):
     def cost_analysis(self) -> dict[str, float]:
         """What one call costs, as far as it is known: operations and bytes."""
         return _hooks.cost(self._entry.jaxpr)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The same as calling it."""
+        return self(*args, **kwargs)
+
+    def runtime_executable(self) -> Any:
+        """The call of the compiled program, on flat arguments."""
+        return self._run
 
     def memory_analysis(self) -> Any:
         """How many bytes the arguments, the results and the intermediate values take."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert import tree
 from wengert.core import dtypes
+from wengert.core.array import wrap
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Jaxpr
 from wengert.core.source import api_boundary
@@ -67,7 +68,7 @@ def jvp(fun: Fun, primals: Any, tangents: Any, has_aux: bool = False) -> tuple[A
         )
     flat, in_tree = _flatten_primals("jvp", primals)
     flat_tangents, tangent_tree = tree.flatten(tuple(tangents))
-    if in_tree != tangent_tree:
+    if in_tree != tangent_tree or isinstance(primals, tuple) != isinstance(tangents, tuple):
         raise TypeError(
             "primal and tangent arguments to jax.jvp must have the same tree structure; primals have tree"
             f" structure {in_tree} whereas tangents have tree structure {tangent_tree}."
@@ -368,7 +369,7 @@ def _check_scalar(value: Any) -> None:
     leaves, treedef = tree.flatten(value)
     if len(leaves) != 1 or not tree.treedef_is_leaf(treedef):
         raise TypeError(
-            f"Gradient only defined for scalar-output functions. Output was: {value!r:.200}. To return more"
+            f"Gradient only defined for scalar-output functions. Output was {value!r:.200}. To return more"
             " than the value, return a pair (value, aux) and pass has_aux=True."
         )
     shape = get_aval(leaves[0]).shape
@@ -394,7 +395,7 @@ def _check_output(name: str, value: Any, holomorphic: bool) -> None:
         )
     elif not dtypes.issubdtype(dtype, np.floating):
         raise TypeError(
-            f"{name} requires real- or complex-valued outputs (output dtype that is a sub-dtype of"
+            f"{name} requires real-valued outputs (output dtype that is a sub-dtype of"
             f" np.floating), but got {dtype.name}. For differentiation of functions with integer outputs, use"
             " jax.vjp directly."
         )
@@ -414,7 +415,7 @@ def linear_transpose(fun: Fun, *primals: Any, reduce_axes: Sequence[Any] = ()) -
     Returns:
       A function from a cotangent of the output to a tuple of cotangents of the arguments.
     Raises:
-      TypeError: the dtypes have no tangents.
+      TypeError: some of the dtypes are integers, others are not.
       NotImplementedError: `fun` is not linear.
     """
     _no_reduce_axes(reduce_axes)
@@ -422,12 +423,12 @@ def linear_transpose(fun: Fun, *primals: Any, reduce_axes: Sequence[Any] = ()) -
     avals = [shaped(x) for x in leaves]
     flat_fun = FlatFun(fun, in_tree)
     closed = stage(flat_fun, avals, name=fun_name(fun))
-    for aval in (*avals, *closed.out_avals):
-        if not dtypes.issubdtype(aval.dtype, np.inexact):
-            raise TypeError(
-                "linear_transpose only supports [float or complex] -> [float or complex] functions, but got "
-                f"{aval.str_short()}"
-            )
+    kinds = {dtypes.issubdtype(a.dtype, np.inexact) for a in (*avals, *closed.out_avals)}
+    if kinds == {True, False}:
+        raise TypeError(
+            "linear_transpose only supports [float or complex] -> [float or complex], and integer -> integer"
+            f" functions, but got {_listed(avals)} -> {_listed(closed.out_avals)}"
+        )
     out_tree = flat_fun.out_tree
 
     @api_boundary
@@ -448,9 +449,19 @@ def linear_transpose(fun: Fun, *primals: Any, reduce_axes: Sequence[Any] = ()) -
             cts.append(operand(ct))
         linear = [UndefinedPrimal(a) for a in avals]
         found = backward_pass(closed.jaxpr, closed.consts, linear, cts)
-        return tree.unflatten(in_tree, [result(instantiate(ct)) for ct in found])
+        whole = [zeros_of(a) if type(ct) is Zero else instantiate(ct) for ct, a in zip(found, avals)]
+        return tree.unflatten(in_tree, [result(ct) for ct in whole])
 
     return transposed
+
+
+def _listed(avals: Sequence[ShapedArray]) -> str:
+    return ", ".join(a.str_short() for a in avals)
+
+
+def zeros_of(aval: ShapedArray) -> Any:
+    """Zeros of a type, which may be an integer one."""
+    return wrap(np.zeros(aval.shape, aval.dtype), aval)
 
 
 @api_boundary
