@@ -62,10 +62,11 @@ def vmap(
                 f" arguments passed to the function, but got {len(in_axes)=}, {len(args)=}."
             )
         flat, in_tree = tree.flatten((args, kwargs))
-        for i, leaf in enumerate(flat):
-            check_arraylike(leaf, "vmap", f"leaf {i} of the arguments")
-        flat = [operand(x) for x in flat]
         axes = flat_axes(in_axes, args, kwargs, "vmap")
+        for i, axis in enumerate(axes):
+            if axis is not None:  # anything else comes to the function as it is
+                check_arraylike(flat[i], "vmap", f"leaf {i} of the arguments")
+                flat[i] = operand(flat[i])
         size, dims = mapped_size(fun, args, kwargs, flat, axes, axis_size, "vmap")
         flat_fun = FlatFun(fun, in_tree, wants_kwargs=True)
         outs, out_dims = batch_flat(flat_fun, BatchAxis(size, axis_name), dims)(*flat)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
+import wengert
+
+_PACKAGE = str(Path(wengert.__file__).parent)
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def include_frame(frame: FrameType) -> bool:
+    """Whether a frame is the user's, or a library's, and none of Wengert's own."""
+    return not frame.f_code.co_filename.startswith(_PACKAGE)
 
 
 def register_exclusion(path: str) -> None:
