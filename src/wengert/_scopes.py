@@ -10,7 +10,6 @@ from typing import Any
 from wengert.core.primitive import Primitive
 from wengert.core.trace import Trace, Tracer, current_trace, eval_trace, using_trace
 from wengert.transforms.api_util import check_callable, wraps
-from wengert.transforms.jit import jit
 
 _names: ContextVar[tuple[str, ...]] = ContextVar("wengert_scopes", default=())
 
@@ -34,16 +33,15 @@ def named_scope(name: str) -> Iterator[None]:
 
 
 def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[..., Any]:
-    """`fun`, as an equation of its own in the jaxprs of functions that call it, under the given name."""
+    """`fun` inside of a `named_scope`; its own name if none is given."""
     check_callable(fun, "named_call")
+    scope = name or getattr(fun, "__name__", "fun")
 
     def called(*args: Any, **kwargs: Any) -> Any:
-        return fun(*args, **kwargs)
+        with named_scope(scope):
+            return fun(*args, **kwargs)
 
-    named = wraps(fun, called)
-    named.__name__ = name or getattr(fun, "__name__", "fun")
-    del named.__wrapped__
-    return jit(named)  # type: ignore[no-any-return]
+    return wraps(fun, called)
 
 
 @contextlib.contextmanager
