@@ -23,7 +23,6 @@ from wengert.prims.arithmetic import div, mul
 from wengert.prims.axes import accumulator, batch_to, insert_axis, move_axis, reduce_sum_p
 from wengert.prims.constructors import Shape, constant, dtype_of, linear_jvp, shape_of, zero_jvp
 from wengert.prims.conversion import convert
-from wengert.prims.gather import GatherDimensionNumbers, GatherScatterMode, gather
 from wengert.prims.logic import eq
 from wengert.prims.reduce import reduce_max_p, reduce_min_p
 from wengert.prims.select import select
@@ -36,17 +35,28 @@ Groups = tuple[tuple[int, ...], ...] | None
 
 
 def take_rows(x: Any, rows: Sequence[int]) -> Any:
-    """The given rows of `x`, along its first axis; zeros for the row -1."""
+    """The given rows of `x`, along its first axis; zeros for the row -1.
+
+    They are taken in runs of consecutive ones. A gather would want an array of indices, and a jaxpr that a
+    rule transforms has no place for new constants.
+    """
     shape = shape_of(x)
-    if list(rows) == list(range(shape[0])):
+    runs: list[list[int]] = []  # first row, how many
+    for row in rows:
+        start, n = runs[-1] if runs else [0, 0]
+        if runs and (row == start == -1 or (start >= 0 and row == start + n)):
+            runs[-1][1] += 1
+        else:
+            runs.append([row, 1])
+    if runs == [[0, shape[0]]]:
         return x
-    shift = rows[0] if rows else 0
-    if 0 < shift < shape[0] and list(rows) == [(i + shift) % shape[0] for i in range(shape[0])]:
-        return concatenate([slice_in_dim(x, shift, shape[0]), slice_in_dim(x, 0, shift)], 0)
-    numbers = GatherDimensionNumbers(tuple(range(1, len(shape))), (0,), (0,))
-    indices = np.asarray([[r if r >= 0 else shape[0]] for r in rows], np.int32)
-    mode = GatherScatterMode.FILL_OR_DROP if -1 in rows else GatherScatterMode.PROMISE_IN_BOUNDS
-    return gather(x, indices, numbers, (1, *shape[1:]), mode=mode, fill_value=0 if -1 in rows else None)
+    return concatenate(
+        [
+            slice_in_dim(x, start, start + n) if start >= 0 else full_like(x, 0, shape=(n, *shape[1:]))
+            for start, n in runs
+        ],
+        0,
+    )
 
 
 def _grouped(axis: Any, x: Any, dim: int | None, groups: Groups) -> Any:
