@@ -12,7 +12,7 @@ from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero
-from wengert.prims.constructors import Rule, as_operand, check_dtype, constant, dtype_of
+from wengert.prims.constructors import Rule, as_operand, check_dtype, constant, dtype_of, same_dtype
 from wengert.prims.conversion import convert
 from wengert.prims.elementwise import (
     BOOL,
@@ -157,7 +157,12 @@ def _mulhi64(xp: Any, x: Any, y: Any) -> Any:
 
 
 mulhi_p = elementwise("mulhi", _mulhi_impl, accepts="iu")
-mulhi = binary(mulhi_p, "The upper half of the product of two integers.")
+
+
+def mulhi(x: Any, y: Any, /) -> Any:
+    """The upper half of the product of two integers."""
+    return mulhi_p.bind(*same_dtype("mulhi", x, y))
+
 
 # ----------------------------------------------------------------------------------------------------- powers
 

@@ -1,4 +1,4 @@
-"""The incomplete gamma functions and their derivatives in both arguments.
+"""Functions of the gamma family: gamma, beta, binomial coefficients, incomplete gamma functions.
 
 Sources: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov, 5.11 and chapter 8; for the
 derivative of a sample, Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients" (2018).
@@ -12,23 +12,15 @@ from typing import Any
 import numpy as np
 
 from wengert._lazy import lazy_module
-from wengert.prims.arithmetic import div, mul, neg, sub
-from wengert.prims.constructors import constant, same_dtype
-from wengert.prims.elementwise import REALS, elementwise
-from wengert.prims.special import digamma, lgamma
-from wengert.prims.transcendental import exp, log
+from wengert.prims.arithmetic import add, div, mul, neg, real, square, sub
+from wengert.prims.constructors import constant, dtype_of, same_dtype
+from wengert.prims.elementwise import FLOATS, REALS, elementwise
+from wengert.prims.logic import lt
+from wengert.prims.select import select
+from wengert.prims.special import digamma, in_double, lgamma
+from wengert.prims.transcendental import exp, log, sin
 
 scipy_special = lazy_module("scipy.special")
-
-# All is computed in double precision, and rounded once.
-
-
-def _regularized(name: str) -> Callable[..., Any]:
-    def impl(xp: Any, a: Any, x: Any) -> Any:
-        found = getattr(scipy_special, name)(np.asarray(a, np.float64), np.asarray(x, np.float64))
-        return np.asarray(found).astype(np.asarray(x).dtype)
-
-    return impl
 
 
 # ------------------------------------------------------------------------------ how a sample moves with its shape
@@ -186,7 +178,7 @@ random_gamma_grad_p = elementwise(
 
 igamma_p = elementwise(
     "igamma",
-    _regularized("gammainc"),
+    in_double("gammainc"),
     accepts=REALS,
     derivatives=(
         lambda t, out, a, x: mul(t, igamma_grad_a(a, x)),
@@ -196,7 +188,7 @@ igamma_p = elementwise(
 
 igammac_p = elementwise(
     "igammac",
-    _regularized("gammaincc"),
+    in_double("gammaincc"),
     accepts=REALS,
     derivatives=(
         lambda t, out, a, x: mul(neg(t), igamma_grad_a(a, x)),
@@ -232,3 +224,93 @@ def random_gamma_grad(*args: Any) -> Any:
     """
     a, x = same_dtype("random_gamma_grad", *args)
     return random_gamma_grad_p.bind(a, x)
+
+
+# -------------------------------------------------------------------------- gamma and beta, and what counts subsets
+
+
+def _trigamma(z: Any) -> Any:
+    """The derivative of digamma at complex numbers, with Re z >= 0 (DLMF 5.15.5, 5.15.8)."""
+    total: Any = constant(z, 0)
+    for k in range(12):
+        total = add(total, div(constant(z, 1), square(add(z, constant(z, k)))))
+    y = div(constant(z, 1), add(z, constant(z, 12)))
+    square_y = square(y)
+    tail: Any = constant(z, 0)
+    for b in (-3617 / 510, 7 / 6, -691 / 2730, 5 / 66, -1 / 30, 1 / 42, -1 / 30, 1 / 6):  # Bernoulli numbers
+        tail = mul(square_y, add(constant(z, b), tail))
+    return add(total, mul(y, add(add(constant(z, 1), div(y, constant(z, 2))), tail)))
+
+
+def _psi_slope(t: Any, out: Any, z: Any) -> Any:
+    left = lt(real(z), constant(real(z), 0))
+    mirrored = sub(constant(z, 1), z)
+    right = _trigamma(select(left, mirrored, z))
+    sine = sin(mul(constant(z, np.pi), select(left, z, constant(z, 0.5))))
+    reflected = sub(div(constant(z, np.pi**2), square(sine)), right)  # DLMF 5.15.6
+    return mul(t, select(left, reflected, right))
+
+
+psi_p = elementwise("psi", in_double("psi"), accepts="c", derivatives=(_psi_slope,))
+
+
+def _digamma(x: Any) -> Any:
+    return psi_p.bind(x) if dtype_of(x).kind == "c" else digamma(x)
+
+
+# As SciPy's, of real and of complex numbers; the logarithm of the gamma function is NaN for real x < 0.
+gamma_p = elementwise(
+    "gamma",
+    in_double("gamma"),
+    accepts=FLOATS,
+    derivatives=(lambda t, out, x: mul(t, mul(out, _digamma(x))),),
+)
+loggamma_p = elementwise(
+    "loggamma",
+    in_double("loggamma"),
+    accepts=FLOATS,
+    derivatives=(lambda t, out, x: mul(t, _digamma(x)),),
+)
+
+beta_p = elementwise(
+    "beta",
+    in_double("beta"),
+    accepts=REALS,
+    derivatives=(
+        lambda t, out, a, b: mul(t, mul(out, sub(digamma(a), digamma(add(a, b))))),
+        lambda t, out, a, b: mul(t, mul(out, sub(digamma(b), digamma(add(a, b))))),
+    ),
+)
+betaln_p = elementwise(
+    "betaln",
+    in_double("betaln"),
+    accepts=REALS,
+    derivatives=(
+        lambda t, out, a, b: mul(t, sub(digamma(a), digamma(add(a, b)))),
+        lambda t, out, a, b: mul(t, sub(digamma(b), digamma(add(a, b)))),
+    ),
+)
+
+
+def _after(x: Any) -> Any:
+    return digamma(add(x, constant(x, 1)))
+
+
+binom_p = elementwise(
+    "binom",
+    in_double("binom"),
+    accepts=REALS,
+    derivatives=(
+        lambda t, out, n, k: mul(t, mul(out, sub(_after(n), _after(sub(n, k))))),
+        lambda t, out, n, k: mul(t, mul(out, sub(_after(sub(n, k)), _after(k)))),
+    ),
+)
+poch_p = elementwise(
+    "poch",
+    in_double("poch"),
+    accepts=REALS,
+    derivatives=(
+        lambda t, out, z, m: mul(t, mul(out, sub(digamma(add(z, m)), digamma(z)))),
+        lambda t, out, z, m: mul(t, mul(out, digamma(add(z, m)))),
+    ),
+)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from wengert._lazy import lazy_module
+from wengert.core import dtypes
 from wengert.prims.arithmetic import abs_, add, div, mul, neg, sign, square, sub
 from wengert.prims.axes import accumulator
-from wengert.prims.constructors import Rule, constant, same_dtype
-from wengert.prims.elementwise import REALS, binary, elementwise, unary
+from wengert.prims.constructors import Rule, constant, dtype_of, same_dtype
+from wengert.prims.elementwise import REALS, elementwise, unary
 from wengert.prims.logic import lt
 from wengert.prims.select import select
 from wengert.prims.transcendental import exp, log, log1p
@@ -32,6 +33,19 @@ def _scipy(name: str) -> Callable[..., Any]:
         dtype = arrays[0].dtype
         found = getattr(scipy_special, name)(*[a.astype(accumulator(dtype), copy=False) for a in arrays])
         return np.asarray(found).astype(dtype, copy=False)
+
+    return impl
+
+
+def in_double(name: str) -> Callable[..., Any]:
+    """A function of scipy.special, computed in double precision and rounded once."""
+
+    def impl(xp: Any, *args: Any, **params: Any) -> Any:
+        dtype = np.asarray(args[-1]).dtype
+        work = np.dtype(np.complex128 if dtype.kind == "c" else np.float64)
+        found = getattr(scipy_special, name)(*params.values(), *[np.asarray(a).astype(work) for a in args])
+        with np.errstate(over="ignore"):
+            return np.asarray(found).astype(dtype)
 
     return impl
 
@@ -87,31 +101,86 @@ digamma: Rule = unary(digamma_p, "The derivative of `lgamma`.")
 
 
 def _polygamma_impl(xp: Any, m: Any, x: Any) -> Any:
-    x = np.asarray(x)
-    work = accumulator(x.dtype)
-    order = np.asarray(m).astype(work)
-    wide = x.astype(work, copy=False)
+    order, wide = np.asarray(m, np.float64), np.asarray(x, np.float64)
     # DLMF 5.15.1, 25.11.1
     series = np.power(-1.0, order + 1) * scipy_special.gamma(order + 1) * scipy_special.zeta(order + 1, wide)
     found = np.where(order == 0, scipy_special.psi(wide), series)
-    return np.where((order < 0) | (order != np.floor(order)), np.nan, found).astype(x.dtype)
+    return np.where((order < 0) | (order != np.floor(order)), np.nan, found).astype(np.asarray(x).dtype)
+
+
+def _no_slope_in_order(t: Any, out: Any, m: Any, x: Any) -> Any:
+    raise ValueError("polygamma is differentiable in x, but not in its order m. Wrap m in lax.stop_gradient.")
 
 
 polygamma_p = elementwise(
     "polygamma",
     _polygamma_impl,
     accepts=REALS,
-    derivatives=(None, lambda t, out, m, x: mul(t, polygamma(add(m, constant(m, 1)), x))),
+    derivatives=(_no_slope_in_order, lambda t, out, m, x: mul(t, polygamma(add(m, constant(m, 1)), x))),
 )
-polygamma: Rule = binary(polygamma_p, "The m-th derivative of `digamma` at x.")
 
 
-def _zeta_slope(t: Any, out: Any, x: Any, q: Any) -> Any:
-    return mul(t, mul(neg(x), zeta(add(x, constant(x, 1)), q)))
+def polygamma(m: Any, x: Any) -> Any:
+    """The m-th derivative of `digamma` at x, for m = 0, 1, 2 ... as floats; NaN for other m."""
+    return polygamma_p.bind(*same_dtype("polygamma", m, x))
 
 
-zeta_p = elementwise("zeta", _scipy("zeta"), accepts=REALS, derivatives=(None, _zeta_slope))
-zeta = binary(zeta_p, "The Hurwitz zeta function: the sum of (k + q)**-x over k = 0, 1, 2 ...")
+def hurwitz_slope(x: Any, q: Any) -> Any:
+    """The derivative of zeta(x, q) in x, of NumPy's doubles with x > 0 and q > 0, by Euler and Maclaurin.
+
+    DLMF 25.11.7, differentiated: the sum of 12 terms, the integral of the rest, and 8 terms of Bernoulli.
+    """
+    total = sum(-np.log(q + k) * (q + k) ** -x for k in range(12))
+    w = q + 12
+    log_w, power = np.log(w), w**-x
+    total = total - w * power * (log_w / (x - 1) + 1 / (x - 1) ** 2) - log_w * power / 2
+    rising, slope = x, 1 / x  # x (x + 1) ... (x + 2j - 2), and the derivative of its logarithm
+    scale = power / w
+    bernoulli = scipy_special.bernoulli(16)
+    for j in range(1, 9):
+        term = bernoulli[2 * j] / math.factorial(2 * j) * rising * scale
+        total = total + term * (slope - log_w)
+        for i in (2 * j - 1, 2 * j):
+            rising, slope = rising * (x + i), slope + 1 / (x + i)
+        scale = scale / (w * w)
+    return total
+
+
+def _zeta_slope_impl(xp: Any, x: Any, q: Any) -> Any:
+    with np.errstate(all="ignore"):
+        s, start = np.asarray(x, np.float64), np.asarray(q, np.float64)
+        return np.where((s > 1) & (start > 0), hurwitz_slope(s, start), np.nan).astype(np.asarray(x).dtype)
+
+
+def _no_second_slope(t: Any, out: Any, x: Any, q: Any) -> Any:
+    raise ValueError(
+        "zeta is differentiable once in x, but not twice. Wrap x in lax.stop_gradient for one of them."
+    )
+
+
+def _zeta_mixed_slope(t: Any, out: Any, x: Any, q: Any) -> Any:
+    above = add(x, constant(x, 1))
+    return mul(neg(t), add(zeta(above, q), mul(x, zeta_slope_p.bind(above, q))))
+
+
+zeta_slope_p = elementwise(
+    "zeta_slope", _zeta_slope_impl, accepts=REALS, derivatives=(_no_second_slope, _zeta_mixed_slope)
+)
+zeta_p = elementwise(
+    "zeta",
+    in_double("zeta"),
+    accepts=REALS,
+    derivatives=(
+        lambda t, out, x, q: mul(t, zeta_slope_p.bind(x, q)),
+        lambda t, out, x, q: mul(t, mul(neg(x), zeta(add(x, constant(x, 1)), q))),
+    ),
+)
+
+
+def zeta(x: Any, q: Any) -> Any:
+    """The Hurwitz zeta function: the sum of (k + q)**-x over k = 0, 1, 2 ..., for x > 1."""
+    return zeta_p.bind(*same_dtype("zeta", x, q))
+
 
 # ----------------------------------------------------------------------------------- incomplete beta function
 
@@ -129,7 +198,7 @@ def _no_slope(t: Any, out: Any, a: Any, b: Any, x: Any) -> Any:
 
 regularized_incomplete_beta_p = elementwise(
     "regularized_incomplete_beta",
-    _scipy("betainc"),
+    in_double("betainc"),
     accepts=REALS,
     derivatives=(_no_slope, _no_slope, _betainc_slope),
 )
@@ -144,7 +213,7 @@ def betainc(a: Any, b: Any, x: Any) -> Any:
 
 bessel_i0e_p = elementwise(
     "bessel_i0e",
-    _scipy("i0e"),
+    in_double("i0e"),
     accepts=REALS,
     derivatives=(lambda t, out, x: mul(t, sub(bessel_i1e(x), mul(sign(x), out))),),
 )
@@ -152,11 +221,11 @@ bessel_i0e = unary(bessel_i0e_p, "exp(-|x|) times the modified Bessel function o
 
 
 def _i1e_slope(t: Any, out: Any, x: Any) -> Any:
-    tiny = lt(abs_(x), constant(x, np.finfo(np.float32).eps))
+    tiny = lt(abs_(x), constant(x, dtypes.finfo(dtype_of(x)).eps))
     safe = select(tiny, constant(x, 1), x)
     slope = sub(bessel_i0e(safe), mul(out, add(sign(safe), div(constant(x, 1), safe))))
     return mul(t, select(tiny, constant(x, 0.5), slope))
 
 
-bessel_i1e_p = elementwise("bessel_i1e", _scipy("i1e"), accepts=REALS, derivatives=(_i1e_slope,))
+bessel_i1e_p = elementwise("bessel_i1e", in_double("i1e"), accepts=REALS, derivatives=(_i1e_slope,))
 bessel_i1e: Rule = unary(bessel_i1e_p, "exp(-|x|) times the modified Bessel function of order 1.")
