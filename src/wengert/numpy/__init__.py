@@ -216,10 +216,12 @@ from wengert.numpy.polynomials import (
     polyadd as polyadd,
     polyder as polyder,
     polydiv as polydiv,
+    polyfit as polyfit,
     polyint as polyint,
     polymul as polymul,
     polysub as polysub,
     polyval as polyval,
+    roots as roots,
     vander as vander,
 )
 from wengert.numpy.printing import (

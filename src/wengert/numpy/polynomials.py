@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
+from wengert._lazy import lazy_module
+from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy import ufuncs
 from wengert.numpy._util import (
     ArrayLike,
     as_array,
     broadcast_operands,
+    concrete,
+    convert,
+    needs_value,
     promote_dtypes,
     promote_dtypes_inexact,
     scalar,
@@ -19,6 +25,8 @@ from wengert.numpy._util import (
 )
 from wengert.numpy.calculus import convolve
 from wengert.numpy.manipulation import atleast_1d, concatenate
+
+linalg = lazy_module("wengert.numpy.linalg")
 
 _multiply = ufuncs.binary_functions["multiply"]
 
@@ -136,6 +144,124 @@ def poly(seq_of_zeros: ArrayLike) -> Any:
         factor = concatenate([lax.full((1,), 1, roots.dtype), lax.neg(root)])
         result = convolve(result, factor)
     return result
+
+
+def roots(p: ArrayLike, *, strip_zeros: bool = True) -> Any:
+    """The complex roots of the polynomial with the coefficients `p`, the highest power first.
+
+    Args:
+      p: a vector of numbers.
+      strip_zeros: leave out zeros at both ends first; those at the end are roots 0. It needs to know the values, so
+        under jit it must be False, and then the first coefficient must not be 0, else the roots are NaN.
+    Returns:
+      The eigenvalues of the companion matrix, in no particular order, and the roots 0 behind them.
+    Raises:
+      ValueError: `p` is no vector.
+      ConcretizationTypeError: `p` is traced, and `strip_zeros` is true.
+    """
+    (p,) = promote_dtypes_inexact(as_array(p, "roots"))
+    if p.ndim != 1:
+        raise user_context(ValueError(f"Input must be a rank-1 array, got shape {p.shape}."))
+    zeros = 0
+    if strip_zeros:
+        known = concrete(p)
+        if known is None:
+            raise needs_value(p, "roots: p, whose zeros are left out,", "Pass strip_zeros=False.")
+        used = np.flatnonzero(np.asarray(known))
+        first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
+        zeros = p.size - last if used.size else 0
+        p = p[first:last]
+    dtype = dtypes.to_complex_dtype(p.dtype)
+    n = p.size - 1
+    parts = [lax.full((zeros,), 0, dtype)]
+    if n > 0:
+        top = lax.expand_dims(lax.neg(p[1:] / p[0]), (0,))
+        shifted = as_array(np.eye(n - 1, n, dtype=p.dtype))
+        parts.insert(0, linalg.eigvals(concatenate([top, shifted])))
+    return concatenate(parts)
+
+
+def polyfit(
+    x: ArrayLike,
+    y: ArrayLike,
+    deg: int,
+    rcond: float | None = None,
+    full: bool = False,
+    w: ArrayLike | None = None,
+    cov: bool | str = False,
+) -> Any:
+    """The polynomial of degree `deg` that fits the points (x, y) best, by least squares.
+
+    Args:
+      x: a vector of n numbers.
+      y: n numbers, or a matrix (n, k) for k fits at once.
+      deg: the degree.
+      rcond: singular values of the scaled Vandermonde matrix below rcond times the largest one count as zero; n
+        times the precision, if None.
+      full: return (p, residuals, rank, singular values, rcond).
+      w: n weights of the residuals before they are squared.
+      cov: return (p, the covariance of p), scaled by the residuals unless it is "unscaled".
+    Returns:
+      Coefficients (deg + 1,) or (deg + 1, k), the highest power first, and what `full` or `cov` ask for.
+    Raises:
+      ValueError: `deg` is negative; too few points for a covariance.
+      TypeError: shapes do not fit.
+    """
+    order = static_int(deg, "deg") + 1
+    x, y = promote_dtypes_inexact(as_array(x, "polyfit"), as_array(y, "polyfit"))
+    _check_points(x, y, order)
+    real = dtypes.to_floating_dtype(x.dtype)
+    if rcond is None:
+        rcond = x.size * float(dtypes.finfo(real).eps)
+    matrix, values = vander(x, order), y
+    if w is not None:
+        (weights,) = promote_dtypes_inexact(as_array(w, "polyfit"))
+        if weights.ndim != 1:
+            raise user_context(TypeError(f"expected a 1-d array for weights, got shape {weights.shape}"))
+        if weights.shape[0] != y.shape[0]:
+            raise user_context(
+                TypeError(
+                    f"expected w and y to have the same length, got {weights.shape[0]} and {y.shape[0]}"
+                )
+            )
+        matrix = matrix * convert(weights, x.dtype)[:, None]
+        values = (values.T * convert(weights, x.dtype)).T
+    scale = ufuncs.sqrt((ufuncs.abs(matrix) ** 2).sum(axis=0))
+    matrix = matrix / scale
+    found, residuals, rank, singular = linalg.lstsq(matrix, values, rcond)
+    found = (found.T / scale).T
+    if full:
+        return found, residuals, rank, singular, scalar(rcond, real)
+    if not cov:
+        return found
+    base = linalg.inv(ufuncs.conj(matrix.T) @ matrix) / (scale[:, None] * scale)
+    base = base[:, :, None]
+    if cov != "unscaled":
+        if x.size <= order:
+            raise user_context(
+                ValueError(
+                    "the number of data points must exceed order to scale the covariance matrix: "
+                    f"{x.size} points for {order} coefficients; pass cov='unscaled'"
+                )
+            )
+        base = base * (residuals / (x.size - order))
+    return found, base[:, :, 0] if y.ndim == 1 else base
+
+
+def _check_points(x: Any, y: Any, order: int) -> None:
+    """Whether `polyfit` can fit these points."""
+    if order < 1:
+        raise user_context(ValueError(f"expected deg >= 0, got {order - 1}"))
+    if x.ndim != 1:
+        raise user_context(TypeError(f"expected 1D vector for x, got shape {x.shape}"))
+    if x.size == 0:
+        raise user_context(TypeError("expected non-empty vector for x"))
+    if y.ndim not in (1, 2):
+        raise user_context(TypeError(f"expected 1D or 2D array for y, got shape {y.shape}"))
+    if x.shape[0] != y.shape[0]:
+        raise user_context(
+            TypeError(f"expected x and y to have same length, got {x.shape[0]} and {y.shape[0]}")
+        )
 
 
 def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Any:
