@@ -307,10 +307,6 @@ def _checked_jvp(pair: Any, rule: str, name: str, outputs: _Outputs) -> tuple[li
     return outs, found
 
 
-def _is_none(x: Any) -> bool:
-    return x is None
-
-
 def _long(aval: ShapedArray) -> str:
     return f"{aval.dtype.name}[{','.join(map(str, aval.shape))}]"
 
@@ -411,7 +407,8 @@ class _FlatForward:
             )
         outs = self.outputs.flatten(pair[0], fun_name(self.fwd))
         leaves, residual_tree = tree.flatten(pair[1])
-        arrays = [is_arraylike(x) for x in leaves]
+        # numbers are the same each time, and stay numbers
+        arrays = [is_arraylike(x) and not isinstance(x, bool | int | float | complex) for x in leaves]
         fixed = [None if is_array else x for x, is_array in zip(leaves, arrays)]
         out_tree, avals = self.outputs.tree, [get_aval(p) for p in primals]
 
@@ -444,10 +441,13 @@ class _FlatForward:
     def argument_cotangents(where: str, ct: Any, expected: Any) -> list[Any]:
         """The cotangent of one argument, flat. None stands for zeros, of a leaf or of a whole subtree."""
         avals, treedef = tree.flatten(expected)
+        if ct is None:
+            return [None] * len(avals)
         blanks = tree.unflatten(treedef, [0] * len(avals))
         try:
             leaves = tree.broadcast_prefix(ct, blanks, lambda x: x is None or isinstance(x, SymbolicZero))
-            fits = len(tree.leaves(ct, _is_none)) == len(leaves) or any(x is None for x in leaves)
+            # only None may stand for more than one leaf
+            fits = len(tree.leaves(ct)) == sum(x is not None for x in leaves)
         except ValueError:
             fits = False
         if not fits:
