@@ -13,6 +13,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy import (
     creation,
     linear,
@@ -24,8 +25,10 @@ from wengert.numpy import (
     summation,
     ufuncs,
 )
-from wengert.numpy._util import ArrayLike, convert, inexact_dtype
-from wengert.prims import linalg_lu
+from wengert.numpy._util import ArrayLike, convert, inexact_dtype, promote_dtypes_inexact
+from wengert.prims import linalg_lu, linalg_qr
+from wengert.prims.linalg_eigen import check_subset
+from wengert.transforms.custom_rules import custom_jvp
 
 
 class EigResult(NamedTuple):
@@ -62,9 +65,16 @@ def _matrices(name: str, a: ArrayLike, square: bool = False) -> Any:
     """
     a = creation.asarray(a)
     if a.ndim < 2:
-        raise ValueError(f"{name} takes matrices, on the last two axes; got an array of shape {a.shape}")
+        kind = "[..., n, n]" if square else "[..., m, n]"
+        raise user_context(
+            ValueError(f"Argument to {name} must have shape {kind}, matrices on the last two axes; got {a.shape}")
+        )
     if square and a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"Argument to {name} must have shape [..., n, n], got {a.shape}")
+        raise user_context(
+            ValueError(
+                f"Argument to {name} must have shape [..., n, n], got {a.shape}; the matrices must be square"
+            )
+        )
     return convert(a, inexact_dtype(a.dtype))
 
 
@@ -89,10 +99,20 @@ def solve(a: ArrayLike, b: ArrayLike) -> Any:
     vector = b.ndim == 1
     n = a.shape[-1]
     if b.ndim == 0 or b.shape[0 if vector else -2] != n:
-        raise ValueError(f"solve: a has shape {a.shape}, so b must have {n} rows; got shape {b.shape}")
+        raise user_context(
+            ValueError(
+                f"solve: a has shape {a.shape}, so b must have {n} rows, that is the shape ({n},) or [..., {n}, k]; "
+                f"got shape {b.shape}"
+            )
+        )
     dtype = dtypes.result_type(a, convert(b, inexact_dtype(b.dtype)))
     a, b = convert(a, dtype), convert(b[:, None] if vector else b, dtype)
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    try:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise user_context(
+            ValueError(f"solve: the batch axes of a {a.shape} and b {b.shape}, before the last two, don't broadcast")
+        ) from None
     a = creation.broadcast_to(a, (*batch, *a.shape[-2:]))
     b = creation.broadcast_to(b, (*batch, *b.shape[-2:]))
     x = linalg_lu.solve(a, b)
@@ -106,16 +126,25 @@ def inv(a: ArrayLike) -> Any:
 
 
 def det(a: ArrayLike) -> Any:
-    """The determinant of square matrices (..., n, n)."""
+    """The determinant of square matrices (..., n, n). It has derivatives at singular matrices too."""
     a = _matrices("det", a, square=True)
-    sign, diagonal = _signed_diagonal(a)
-    return sign * reductions.prod(diagonal, axis=-1)
+    if a.dtype.itemsize < 4 and a.shape[-1] <= 3:  # as elsewhere these are computed without a decomposition
+        return linalg_lu.det(convert(a, np.dtype(np.float32))).astype(a.dtype)
+    return linalg_lu.det(a)
 
 
 def slogdet(a: ArrayLike, *, method: str | None = None) -> SlogdetResult:
-    """Sign and logarithm of the absolute value of the determinant of square matrices (..., n, n)."""
+    """Sign and logarithm of the absolute value of the determinant of square matrices (..., n, n).
+
+    Args:
+      method: "lu" (if None) or "qr": the decomposition by which it is computed.
+    """
     a = _matrices("slogdet", a, square=True)
-    sign, diagonal = _signed_diagonal(a)
+    if method not in (None, "lu", "qr"):
+        raise user_context(
+            ValueError(f"Unknown slogdet method '{method}'. Supported methods are 'lu' (`None`), and 'qr'.")
+        )
+    sign, diagonal = _turned_diagonal(a) if method == "qr" else _signed_diagonal(a)
     size = ufuncs.abs(diagonal)
     zero = reductions.any(size == 0, axis=-1)
     turn = reductions.prod(diagonal / selection.where(size == 0, 1, size).astype(a.dtype), axis=-1)
@@ -123,6 +152,12 @@ def slogdet(a: ArrayLike, *, method: str | None = None) -> SlogdetResult:
         selection.where(zero, creation.zeros((), a.dtype), sign * turn),
         selection.where(zero, -np.inf, reductions.sum(ufuncs.log(size), axis=-1)),
     )
+
+
+def _turned_diagonal(a: Any) -> tuple[Any, Any]:
+    """The determinant of Q of the QR decomposition, and the diagonal of R."""
+    q, r = lax.linalg.qr(a)
+    return linalg_lu.det(q), manipulation.diagonal(r, axis1=-2, axis2=-1)
 
 
 def _signed_diagonal(a: Any) -> tuple[Any, Any]:
@@ -141,28 +176,57 @@ def lstsq(
     Args:
       a: a matrix (m, n).
       b: a vector (m,) or matrix (m, k).
-      rcond: singular values below rcond times the largest one count as zero; the precision times max(m, n) if None.
-      numpy_resid: return no residuals where NumPy returns none.
+      rcond: singular values below rcond times the largest one count as zero; the precision times max(m, n) if None,
+        the precision if negative.
+      numpy_resid: return no residuals where NumPy returns none, which is not possible under jit.
     """
-    a = _matrices("lstsq", a)
-    b = creation.asarray(b)
+    a, b = creation.asarray(a), creation.asarray(b)
     vector = b.ndim == 1
-    if a.ndim != 2 or b.ndim not in (1, 2) or b.shape[0] != a.shape[0]:
-        raise ValueError(
-            f"lstsq takes a matrix a, and a vector or matrix b with as many rows; got {a.shape}, {b.shape}"
+    if a.ndim != 2 or b.ndim not in (1, 2):
+        raise user_context(
+            TypeError(f"lstsq takes a matrix a, and a vector or matrix b; got shapes {a.shape} and {b.shape}")
         )
+    if b.shape[0] != a.shape[0]:
+        raise user_context(
+            ValueError(
+                f"Leading dimensions of input arrays must match: a has shape {a.shape}, so b must have {a.shape[0]} "
+                f"rows; got shape {b.shape}"
+            )
+        )
+    a, b = promote_dtypes_inexact(a, b)
     b = b[:, None] if vector else b
     m, n = a.shape
-    u, s, vh = svd(a, full_matrices=False)
-    cutoff = (float(scalar_types.finfo(s.dtype).eps) * max(m, n) if rcond is None else rcond) * s[0]
-    kept = s > cutoff
-    rank = reductions.sum(kept)
-    inverse = selection.where(kept, 1 / selection.where(kept, s, 1), 0)
-    x = _adjoint(vh) @ (inverse[:, None].astype(a.dtype) * (_adjoint(u) @ b))
+    eps = float(scalar_types.finfo(a.dtype).eps)
+    cutoff = eps * max(m, n) if rcond is None else selection.where(creation.asarray(rcond) < 0, eps, rcond)
+    x, rank, s = _least_squares(a, b, cutoff)
     residuals = reductions.sum(ufuncs.abs(b - a @ x) ** 2, axis=0)
     if numpy_resid and (m <= n or not bool(rank == n)):
         residuals = creation.zeros((0,), residuals.dtype)
     return x[:, 0] if vector else x, residuals, rank, s
+
+
+@custom_jvp
+def _least_squares(a: Any, b: Any, rcond: Any) -> tuple[Any, Any, Any]:
+    u, s, vh = svd(a, full_matrices=False)
+    kept = (s > 0) & (s >= rcond * s[:1])
+    inverse = selection.where(kept, 1 / selection.where(kept, s, 1), 0)
+    x = _adjoint(vh) @ (inverse[:, None].astype(a.dtype) * (_adjoint(u) @ b))
+    return x, reductions.sum(kept), s
+
+
+@_least_squares.defjvp
+def _least_squares_jvp(primals: Any, tangents: Any) -> Any:
+    """G. H. Golub and V. Pereyra, The differentiation of pseudo-inverses, 1973; for matrices of constant rank."""
+    (a, b, rcond), (da, db, _) = primals, tangents
+    x, rank, s = _least_squares(a, b, rcond)
+    inverse = _inverted(a, rcond, False)
+    turned = _adjoint(inverse)
+    dx = inverse @ (db - da @ x + turned @ (_adjoint(da) @ (b - a @ x)))
+    beside = _adjoint(da) @ (turned @ x)
+    dx = dx + beside - inverse @ (a @ beside)
+    u, _, vh = svd(a, full_matrices=False)
+    ds = ufuncs.real(reductions.sum(ufuncs.conj(u) * (da @ _adjoint(vh)), axis=0))
+    return (x, rank, s), (dx, np.zeros((), dtypes.float0), ds)
 
 
 def pinv(
@@ -170,18 +234,44 @@ def pinv(
 ) -> Any:
     """The Moore-Penrose inverse of matrices (..., m, n).
 
+    Its derivative is that along matrices of the same rank.
+
     Args:
       rtol: singular values below rtol times the largest one count as zero; 10 * max(m, n) * precision if None.
       hermitian: the matrices are Hermitian.
       rcond: the older name of rtol.
     """
     a = _matrices("pinv", a)
+    if rcond is not None:
+        if rtol is not None:
+            raise user_context(ValueError("pinv: only one of rtol and rcond may be specified."))
+        rtol = rcond
     if rtol is None:
-        rtol = 10.0 * max(a.shape[-2:]) * float(scalar_types.finfo(a.dtype).eps) if rcond is None else rcond
+        rtol = 10.0 * max(a.shape[-2:]) * float(scalar_types.finfo(a.dtype).eps)
+    return _inverted(a, creation.asarray(rtol), hermitian)
+
+
+@functools.partial(custom_jvp, nondiff_argnums=(2,))
+def _inverted(a: Any, rtol: Any, hermitian: bool) -> Any:
     u, s, vh = svd(a, full_matrices=False, hermitian=hermitian)
     kept = s > creation.asarray(rtol)[..., None] * s[..., :1]
     inverse = selection.where(kept, 1 / selection.where(kept, s, 1), 0).astype(a.dtype)
+    # A matrix that is not finite has no inverse: its singular values are NaN, which are greater than nothing.
+    inverse = selection.where(ufuncs.isnan(s), s, inverse.real).astype(a.dtype)
     return _adjoint(vh) @ (inverse[..., :, None] * _adjoint(u))
+
+
+@_inverted.defjvp
+def _inverted_jvp(hermitian: bool, primals: Any, tangents: Any) -> Any:
+    """G. H. Golub and V. Pereyra, The differentiation of pseudo-inverses, 1973."""
+    (a, rtol), (da, _) = primals, tangents
+    p = _inverted(a, rtol, hermitian)
+    if hermitian:  # the mean of a and its adjoint is what was decomposed
+        a, da = (a + _adjoint(a)) / 2, (da + _adjoint(da)) / 2
+    turned, change = _adjoint(p), _adjoint(da)
+    left = p @ turned @ change
+    right = change @ turned @ p
+    return p, left - left @ a @ p + right - p @ (a @ right) - p @ da @ p
 
 
 # ----------------------------------------------------------------------------------------------- decompositions
@@ -209,10 +299,11 @@ def svd(
       hermitian: the matrices are Hermitian, and the decomposition is made of their eigenvectors.
       subset_by_index: a range of singular values, by number, to return.
     """
-    a = _matrices("svd", a)
+    a = _matrices("svd", a, square=hermitian)
     if hermitian:
+        first, last = check_subset("svd", subset_by_index, a.shape[-1])
         w, v = eigh(a)
-        order = sorting.argsort(-ufuncs.abs(w), axis=-1)
+        order = sorting.argsort(-ufuncs.abs(w), axis=-1)[..., first:last]
         w = selection.take_along_axis(w, order, axis=-1)
         if not compute_uv:
             return ufuncs.abs(w)
@@ -250,7 +341,7 @@ def eigh(a: ArrayLike, UPLO: str | None = None, symmetrize_input: bool = True) -
     """
     a = _matrices("eigh", a, square=True)
     if UPLO not in (None, "L", "U"):
-        raise ValueError(f"UPLO must be one of None, 'L', or 'U', got {UPLO}")
+        raise user_context(ValueError(f"UPLO must be one of None, 'L', or 'U', got {UPLO}"))
     vectors, values = lax.linalg.eigh(a, lower=UPLO != "U", symmetrize_input=symmetrize_input)
     return EighResult(values, vectors)
 
@@ -264,12 +355,20 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
     """The decomposition a = Q @ R of matrices (..., m, n), with orthonormal columns of Q and upper triangular R.
 
     Args:
-      mode: "reduced", "complete" (Q is square), or "r" (R alone).
+      mode: "reduced" or "full" (Q has min(m, n) columns), "complete" (Q is square), "r" (R alone), or "raw" (the
+        transpose of what LAPACK has: R, and reflections beside it; and the factors of these).
     """
     a = _matrices("qr", a)
-    if mode not in ("reduced", "complete", "full", "r"):
-        raise ValueError(f"Unsupported QR decomposition mode '{mode}'")
-    q, r = lax.linalg.qr(a, full_matrices=mode in ("complete", "full"))
+    if mode not in ("reduced", "complete", "full", "r", "raw"):
+        raise user_context(
+            ValueError(
+                f"Unsupported QR decomposition mode '{mode}'; there are 'reduced', 'complete', 'r' and 'raw'"
+            )
+        )
+    if mode == "raw":
+        packed, taus = linalg_qr.geqrf(a)
+        return QRResult(manipulation.matrix_transpose(packed), taus)
+    q, r = lax.linalg.qr(a, full_matrices=mode == "complete")
     return r if mode == "r" else QRResult(q, r)
 
 
@@ -375,11 +474,23 @@ def matrix_rank(
     hermitian: bool = False,
     tol: ArrayLike | None = None,
 ) -> Any:
-    """The number of singular values above rtol times the largest one (max(m, n) * precision if None)."""
-    x = _matrices("matrix_rank", M)
+    """The number of singular values above rtol times the largest one (max(m, n) * precision if None).
+
+    Args:
+      M: (..., m, n); of a vector, or a number, the rank is 1 if it is not zero.
+      tol: the older name of rtol.
+    """
+    if tol is not None:
+        if rtol is not None:
+            raise user_context(ValueError("matrix_rank: only one of tol or rtol may be specified."))
+        rtol = tol
+    x = creation.asarray(M)
+    if x.ndim < 2:
+        return reductions.any(x != 0).astype(np.int32)
+    x = _matrices("matrix_rank", x)
     s = svd(x, full_matrices=False, compute_uv=False, hermitian=hermitian)
     if rtol is None:
-        rtol = max(x.shape[-2:]) * float(scalar_types.finfo(s.dtype).eps) if tol is None else tol
+        rtol = max(x.shape[-2:]) * float(scalar_types.finfo(s.dtype).eps)
     return reductions.sum(s > creation.asarray(rtol)[..., None] * s[..., :1], axis=-1)
 
 
