@@ -269,8 +269,8 @@ def _entry(item: Any, axis: int, size: int, position: int, wrap: bool) -> Entry:
     if item.dtype.kind not in "iu":
         raise user_context(
             TypeError(
-                f"Indexer must have integer or boolean type, got {item.dtype} at position {position}. "
-                "Convert it with astype(int), or divide with // where it is computed."
+                f"Indexer must have integer or boolean type, got indexer with type {item.dtype} at position "
+                f"{position}. Convert it with astype(int), or divide with // where it is computed."
             )
         )
     known = concrete(item)
