@@ -277,12 +277,12 @@ def test_stages() -> None:
     assert "mul" in lowered.as_text()
     assert lowered.args_info[0][0]["x"].shape == (3,)
     compiled = lowered.compile()
-    assert_close(compiled({"x": XS}, 2), XS * 2)
+    assert_close(compiled({"x": XS}), XS * 2)
     assert isinstance(compiled.as_text(), str)
     with pytest.raises(TypeError, match=r"argument p\['x'\] is f32\[2\], but f32\[3\] was compiled for"):
-        compiled({"x": XS[:2]}, 2)
+        compiled({"x": XS[:2]})
     with pytest.raises(TypeError, match="input pytree"):
-        compiled([XS], 2)
+        compiled([XS])
 
 
 def test_donated_arguments_are_known() -> None:

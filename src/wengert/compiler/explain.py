@@ -438,7 +438,9 @@ class Report:
         if not kernel.lines:
             return []
         where = [
-            "" if s is None else f"{os.path.basename(s.filename)}:{s.lineno}"
+            ""
+            if s is None
+            else f"{os.path.basename(s.filename)}:{s.lineno}" + (f" {s.name_stack}" if s.scopes else "")
             for s in (line.source for line in kernel.lines)
         ]
         code = ["" if line.source is None else line.source.text() for line in kernel.lines]

@@ -122,6 +122,25 @@ class Jaxpr:
         values = {name: getattr(self, name) for name in self.__slots__}
         return Jaxpr(**{**values, **fields})
 
+    def pretty_print(
+        self,
+        *,
+        source_info: bool = False,
+        print_shapes: bool = True,
+        custom_pp_eqn_rules: bool = True,
+        name_stack: bool = False,
+        print_effects: bool = False,
+        use_color: bool = False,
+    ) -> str:
+        """The jaxpr as text, with comments beside the equations.
+
+        Args:
+          source_info: the user's lines that they come from.
+          name_stack: the scopes that they are in, see `named_scope`.
+          print_shapes, custom_pp_eqn_rules, print_effects, use_color: accepted for compatibility.
+        """
+        return _annotated(self, source_info, name_stack)
+
     def __str__(self) -> str:
         return _printer(self)
 
@@ -159,23 +178,28 @@ class ClosedJaxpr:
     def effects(self) -> frozenset[str]:
         return self.jaxpr.effects
 
+    def pretty_print(self, **options: Any) -> str:
+        """As `Jaxpr.pretty_print`."""
+        return self.jaxpr.pretty_print(**options)
+
     def __str__(self) -> str:
         return str(self.jaxpr)
 
     __repr__ = __str__
 
 
-def _unprintable(jaxpr: Jaxpr) -> str:
+def _unprintable(jaxpr: Jaxpr, *_: bool) -> str:
     return f"<jaxpr of {len(jaxpr.eqns)} equations>"
 
 
 _printer: Callable[[Jaxpr], str] = _unprintable
+_annotated: Callable[[Jaxpr, bool, bool], str] = _unprintable
 
 
-def set_printer(printer: Callable[[Jaxpr], str]) -> None:
-    """Say how jaxprs print; `pretty` does so when it is imported."""
-    global _printer
-    _printer = printer
+def set_printer(printer: Callable[[Jaxpr], str], annotated: Callable[[Jaxpr, bool, bool], str]) -> None:
+    """Say how jaxprs print, and print with comments; `pretty` does so when it is imported."""
+    global _printer, _annotated
+    _printer, _annotated = printer, annotated
 
 
 def subjaxprs(params: Mapping[str, Any]) -> Iterator[ClosedJaxpr]:

@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Final, TypeVar
 
@@ -44,11 +45,12 @@ _internal: Final = _Internal()
 class SourceLine:
     """A place in the user's program. It holds no frame, so it keeps no values alive."""
 
-    __slots__ = ("_instruction", "code")
+    __slots__ = ("_instruction", "code", "scopes")
 
-    def __init__(self, code: CodeType, instruction: int) -> None:
+    def __init__(self, code: CodeType, instruction: int, scopes: tuple[str, ...] = ()) -> None:
         self.code = code
         self._instruction = instruction
+        self.scopes = scopes  # the names given by `named_scope`, the outermost first
 
     @property
     def filename(self) -> str:
@@ -72,8 +74,22 @@ class SourceLine:
         return self.position[0] or self.code.co_firstlineno
 
     def summary(self) -> str:
-        """`file.py:12 (function)`, with the file's name but not its folder."""
-        return f"{os.path.basename(self.filename)}:{self.lineno} ({self.function})"
+        """`file.py:12 (function)`, with the file's name but not its folder; and ` in scope/scope`, if named."""
+        return f"{os.path.basename(self.filename)}:{self.lineno} ({self.function}){self._in_scopes()}"
+
+    def place(self) -> str:
+        """`/folder/file.py:12:8 (function)`."""
+        column = self.position[2]
+        at = self.lineno if column is None else f"{self.lineno}:{column}"
+        return f"{self.filename}:{at} ({self.function})"
+
+    @property
+    def name_stack(self) -> str:
+        """The names given by `named_scope`: `outer/inner`."""
+        return "/".join(self.scopes)
+
+    def _in_scopes(self) -> str:
+        return f" in {self.name_stack}" if self.scopes else ""
 
     def text(self) -> str:
         """The line of source, stripped; empty where the source is not to be had."""
@@ -114,7 +130,25 @@ def current_frame() -> SourceLine | None:
             frame = frame.f_back
     except AttributeError:  # beyond the outermost frame; cheaper than a test in each round
         return None
-    return SourceLine(frame.f_code, frame.f_lasti)
+    return SourceLine(frame.f_code, frame.f_lasti, _scopes.get())
+
+
+_scopes: ContextVar[tuple[str, ...]] = ContextVar("wengert_scopes", default=())
+
+
+class naming:
+    """Context manager: operations inside are in a scope of this name; None leaves all scopes."""
+
+    __slots__ = ("name", "token")
+
+    def __init__(self, name: str | None):
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.token = _scopes.set(() if self.name is None else (*_scopes.get(), self.name))
+
+    def __exit__(self, *_: object) -> None:
+        _scopes.reset(self.token)
 
 
 def user_frames(include_own: bool = False) -> Iterator[FrameType]:
@@ -134,7 +168,9 @@ def user_context(error: BaseException, line: SourceLine | None = None) -> BaseEx
     line = current_frame() if line is None else line
     if line is not None:
         shown = line.marked().replace("\n", "\n    ")
-        note = f"At {line.filename}:{line.lineno} ({line.function})" + (f":\n    {shown}" if shown else "")
+        note = f"At {line.filename}:{line.lineno} ({line.function}){line._in_scopes()}" + (
+            f":\n    {shown}" if shown else ""
+        )
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
     return error

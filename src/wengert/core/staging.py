@@ -159,7 +159,7 @@ def stage(
     trace = StagingTrace(name=name)
     trace.describe_args = describe_args
     args = [trace.new_arg(a) for a in avals]
-    with using_trace(trace):
+    with using_trace(trace), _source.naming(None):
         outs = fun(*args)
     closed = trace.close(outs, [a.var for a in args])
     del args, outs

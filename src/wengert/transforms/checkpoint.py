@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from wengert import tree
-from wengert.core.source import SourceLine, api_boundary
+from wengert.core.source import api_boundary
 from wengert.core.staging import hoist_consts, stage
 from wengert.core.trace import get_aval
 from wengert.prims.call import inline_calls, name_p, remat_p
@@ -270,12 +270,5 @@ def saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> list[tu
         what = (
             f"named '{eqn.params['name']}'" if eqn.primitive is name_p else f"output of {eqn.primitive.name}"
         )
-        found.append((var.aval, f"{what} from {_place(eqn.source)}" if eqn.source else what))
+        found.append((var.aval, f"{what} from {eqn.source.place()}" if eqn.source else what))
     return found
-
-
-def _place(source: SourceLine) -> str:
-    """`/path/file.py:12:8 (function)`."""
-    column = source.position[2]
-    at = source.lineno if column is None else f"{source.lineno}:{column}"
-    return f"{source.filename}:{at} ({source.function})"
