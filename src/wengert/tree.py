@@ -1,7 +1,7 @@
 """Pytrees: nested containers taken apart into a list of leaves and a structure, and put together again.
 
-Nodes are tuples, lists, dicts (by sorted key), None (no leaves), named tuples, OrderedDict, defaultdict,
-deque, and every registered class; everything else is a leaf. This module is public as `wengert.tree`, and the
+Nodes are tuples, lists, dicts (by sorted key), None (no leaves), named tuples, OrderedDict, defaultdict
+and every registered class; everything else is a leaf, sets and deques too. This module is public as `wengert.tree`, and the
 home of what `wengert.tree_util` offers.
 """
 

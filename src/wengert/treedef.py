@@ -6,7 +6,7 @@ their structures are made once and kept.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -210,12 +210,6 @@ for _entry in (
         lambda data, children: defaultdict(data[0], _dict_from(data[1], children)),
         lambda node: (_dict_with_keys(node)[0], (node.default_factory, _keys_of(node))),
     ),
-    Entry(
-        deque,
-        lambda node: (list(node), node.maxlen),
-        lambda maxlen, children: deque(children, maxlen),
-        lambda node: (_indexed(node), node.maxlen),
-    ),
 ):
     entries[_entry.kind] = _entry
 
@@ -329,7 +323,10 @@ class PyTreeDef:
         """The class of the root and its auxiliary data (the keys of a dict); None for a leaf."""
         if self._entry is None:
             return None
-        return self._entry.kind, list(self._data) if self._entry is DICT else self._data
+        kind = self._entry.kind
+        if _is_namedtuple(kind) and kind not in _registered:
+            return kind, None
+        return kind, list(self._data) if self._entry is DICT else self._data
 
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """The pytree of this structure with these leaves.
