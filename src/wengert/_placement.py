@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert import tree
 from wengert._lazy import lazy_module
+from wengert.core import dtypes
 from wengert.core.array import Array
 from wengert.core.device import CPU, Device, local_devices as _known_devices
 from wengert.core.trace import Tracer, get_aval
@@ -105,7 +106,7 @@ def device_get(x: Any) -> Any:
 
     def get(leaf: Any) -> Any:
         if isinstance(leaf, Array):
-            return leaf._np
+            return leaf if dtypes.is_key_dtype(leaf.aval.dtype) else leaf._np
         return np.asarray(leaf) if isinstance(leaf, Tracer) or hasattr(leaf, "__array__") else leaf
 
     return tree.map(get, x)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
+from wengert.core import dtypes
 from wengert.core.array import Array, ArrayBase, from_numpy, wrap
 from wengert.core.avals import ShapedArray
 from wengert.core.device import CPU
@@ -442,13 +443,25 @@ def _no_op(self: Any) -> None:
 # Only of arrays: what needs their values
 
 
+def _numbers_of(self: Array) -> np.ndarray[Any, Any]:
+    """The contents as a NumPy array; random keys have no numbers."""
+    if self.aval.dtype.kind == "V" and dtypes.is_key_dtype(self.aval.dtype):
+        raise TypeError(
+            "JAX array with PRNGKey dtype cannot be converted to a NumPy array or to Python numbers. Use"
+            " jax.random.key_data(arr) if you wish to extract the underlying integer array."
+        )
+    return self._np
+
+
 def _scalar_of(self: Array) -> Any:
     if self.aval.shape:
         raise TypeError(f"Only scalar arrays can be converted to Python scalars; got arr.ndim={self.ndim}")
-    return self._np[()]
+    return _numbers_of(self)[()]
 
 
 def _bool(self: Array) -> builtins.bool:
+    if dtypes.is_key_dtype(self.aval.dtype):
+        raise TypeError("key array cannot be converted to boolean.")
     values = self._np
     if values.size != 1:
         kind = "an empty array" if values.size == 0 else "an array with more than one element"
@@ -464,21 +477,21 @@ def _index(self: Array) -> int:
 
 def _item(self: Array, *args: int) -> Any:
     """The element at the given position (of an array of size 1 the only one) as a Python number."""
-    return self._np.item(*args)
+    return _numbers_of(self).item(*args)
 
 
 def _tolist(self: Array) -> Any:
     """The elements as nested lists of Python numbers."""
-    return self._np.tolist()
+    return _numbers_of(self).tolist()
 
 
 def _tobytes(self: Array, order: Any = "C") -> bytes:
     """The memory of the array."""
-    return self._np.tobytes(order)
+    return _numbers_of(self).tobytes(order)
 
 
 def _to_numpy(self: Array, dtype: Any = None, context: None = None, copy: builtins.bool | None = None) -> Any:
-    values = self._np
+    values = _numbers_of(self)
     if dtype is not None and dtype != values.dtype:
         if copy is False:
             raise ValueError("a conversion to another dtype needs a copy, but copy=False")
@@ -491,13 +504,22 @@ def _repr(self: Array) -> str:
 
 
 def _str(self: Array) -> str:
-    return str(self._np)
+    return printing.array_str(self) if self.aval.dtype.kind == "V" else str(self._np)
 
 
 def _format(self: Array, format_spec: str, /) -> str:
-    if self.aval.shape:
+    if self.aval.shape or dtypes.is_key_dtype(self.aval.dtype):
         return format(str(self), format_spec) if format_spec == "" else format(self._np, format_spec)
     return format(self._np[()], format_spec)
+
+
+def _pprint_of(self: Array) -> Callable[[], str]:
+    """The method of random keys that says what they are; other arrays have none."""
+    dtype = self.aval.dtype
+    if not dtypes.is_key_dtype(dtype):
+        raise AttributeError("'Array' object has no attribute 'pprint': only arrays of random keys have it")
+    words = ", ".join(f"uint32 {name}" for name in dtype.names or ())
+    return lambda: f"PRNGKeyArray:\n  shape = {self.shape}\n  dtype = {self.dtype}: {words}"
 
 
 def _unpickle(values: np.ndarray[Any, Any], weak_type: builtins.bool) -> Array:
@@ -521,7 +543,7 @@ def _dlpack(
     copy: builtins.bool | None = None,
 ) -> Any:
     """A DLPack capsule of the memory of the array, which its receiver must not write to."""
-    values = self._np
+    values = _numbers_of(self)
     if copy or max_version is None or max_version < (1, 0):
         values = values.copy()  # older protocols can't say that memory is read-only
     return values.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device)
@@ -632,6 +654,7 @@ _ARRAY_METHODS: dict[str, Any] = {
     "is_deleted": _is_deleted,
     "is_ready": lambda self: True,
     "clone": _copy,
+    "pprint": _property(lambda self: _pprint_of(self), "Of random keys: a function that says what they are."),
     "addressable_data": lambda self, index: self,
     "devices": lambda self: {CPU},
     "platform": lambda self: CPU.platform,

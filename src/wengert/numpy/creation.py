@@ -288,7 +288,10 @@ def _like(name: str, a: Any, value: Any, dtype: DTypeLike | None, shape: Any) ->
     if not isinstance(a, ArrayBase) and not (hasattr(a, "shape") and hasattr(a, "dtype")):
         a = as_array(a, name)
     weak = dtype is None and getattr(a, "weak_type", False)
-    chosen = dtypes.canonicalize_dtype(a.dtype) if dtype is None else user_dtype(dtype, name)
+    if dtype is None:
+        chosen = dtypes.canonicalize_dtype(a.dtype, allow_extended_dtype=True)
+    else:
+        chosen = user_dtype(dtype, name)
     target = a.shape if shape is None else shape_tuple(shape)
     if isinstance(value, int):
         value = scalar(value, chosen, weak)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert.core import dtypes
+from wengert.core.array import Array
 
 
 def array_repr(
@@ -18,14 +19,14 @@ def array_repr(
     suppress_small: bool | None = None,
 ) -> str:
     """The array as `Array([1., 2.], dtype=float32)`."""
+    if isinstance(arr, Array) and dtypes.is_key_dtype(arr.aval.dtype):
+        return _keys_repr(arr)
     values = np.asarray(arr)
     return _repr(arr, values, max_line_width, precision, suppress_small)
 
 
 def _repr(arr: Any, values: Any, width: int | None, precision: int | None, suppress: bool | None) -> str:
     name = type(arr).__name__
-    if getattr(arr, "dtype", None) is not None and dtypes.issubdtype(arr.dtype, dtypes.extended):
-        return f"{name}({arr.shape}, dtype={dtypes.short_name(arr.dtype)})"
     prefix = f"{name}("
     dtype = (
         f"dtype={values.dtype.name}" + (", weak_type=True" if getattr(arr, "weak_type", False) else "") + ")"
@@ -47,13 +48,20 @@ def _repr(arr: Any, values: Any, width: int | None, precision: int | None, suppr
     return f"{prefix}{body},{space}{dtype}"
 
 
+def _keys_repr(keys: Array) -> str:
+    words = np.ascontiguousarray(keys._np).reshape((*keys.shape, 1)).view(np.uint32)
+    return f"Array({keys.shape}, dtype={keys.dtype}) overlaying:\n{words}"
+
+
 def array_str(
     a: Any,
     max_line_width: int | None = None,
     precision: int | None = None,
     suppress_small: bool | None = None,
 ) -> str:
-    """The elements of the array alone, as `print` shows them."""
+    """The elements of the array alone, as `print` shows them; of random keys what `repr` says."""
+    if isinstance(a, Array) and dtypes.is_key_dtype(a.aval.dtype):
+        return _keys_repr(a)
     return np.array_str(np.asarray(a), max_line_width, precision, suppress_small)
 
 

@@ -131,6 +131,8 @@ def _isnan(x: Any) -> Any:
 
 def as_bool(x: Any) -> Any:
     """Whether each element differs from zero."""
+    if dtypes.is_key_dtype(x.dtype):
+        raise TypeError(f"a truth value of {x.dtype} was asked for: random keys are no numbers")
     return x if x.dtype == bool_dtype else lax.ne(x, scalar(0, x.dtype))
 
 
@@ -300,12 +302,28 @@ def _number(value: Any, aval: Any) -> Any:
     return found
 
 
+def _refuse_keys(name: str, x: Any, y: Any) -> None:
+    """Refuse random keys beside anything else; the operation itself refuses two of them."""
+    for one in (x, y):
+        if isinstance(one, ArrayBase) and dtypes.is_key_dtype(one.aval.dtype):
+            found = [dtypes.dtype(a) for a in (x, y)]
+            if found[0] != found[1]:
+                raise TypeError(
+                    f"{name} does not accept dtypes {', '.join(str(dtypes.visible(d)) for d in found)}. Random"
+                    " keys are no numbers; their words are random.key_data(key)."
+                )
+
+
 def _binary(name: str, fast: Binary, slow: Binary, kinds: str, doc: str, comparison: bool = False) -> _Op:
     """A binary operation.
 
     fast: does it for operands of one dtype, of a kind in `kinds`, that have one shape or are scalars.
     slow: does it for all others, after checks and promotion.
     """
+
+    def checked(x: Any, y: Any) -> Any:
+        _refuse_keys(name, x, y)
+        return slow(x, y)
 
     def method(self: Any, other: Any) -> Any:
         aval = self.aval
@@ -320,7 +338,7 @@ def _binary(name: str, fast: Binary, slow: Binary, kinds: str, doc: str, compari
                 return fast(self, other)
         elif not _is_operand(other):
             return NotImplemented
-        return slow(self, other)
+        return checked(self, other)
 
     def reflected(self: Any, other: Any) -> Any:
         aval = self.aval
@@ -332,14 +350,14 @@ def _binary(name: str, fast: Binary, slow: Binary, kinds: str, doc: str, compari
                 return fast(_number(other, aval) if number is None else number, self)
         elif not _is_operand(other):
             return NotImplemented
-        return slow(other, self)
+        return checked(other, self)
 
     def _dispatch(x1: Any, x2: Any) -> Any:
         if isinstance(x1, ArrayBase):
             result = method(x1, x2)
             if result is not NotImplemented:
                 return result
-        return slow(x1, x2)
+        return checked(x1, x2)
 
     if comparison:
 

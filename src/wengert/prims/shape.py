@@ -376,6 +376,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None
         fill_value = (
             convert_element_type(fill_value, dtype) if scalar else np.asarray(fill_value).astype(dtype)[()]
         )
+        if dtype.kind == "V" and not scalar:
+            fill_value = from_numpy(np.asarray(fill_value))  # words of random keys
     out = broadcast_in_dim(fill_value, shape, ())
     return out if isinstance(out, ArrayBase) else from_numpy(np.asarray(out))  # a NumPy scalar, of shape ()
 

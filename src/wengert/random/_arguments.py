@@ -106,7 +106,13 @@ def shape_for(function: str, shape: Any, *shapes: Shape) -> Shape:
       ValueError: parameters don't broadcast to the shape.
     """
     if shape is None:
-        return np.broadcast_shapes(*shapes)
+        try:
+            return np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise ValueError(
+                f"Incompatible shapes for broadcasting: {function} got parameters of shapes"
+                f" {', '.join(map(str, shapes))}"
+            ) from None
     found = canonical_shape(shape)
     try:
         common = np.broadcast_shapes(found, *shapes)

@@ -160,12 +160,11 @@ def categorical(
     batch = tuple(n for d, n in enumerate(logits.shape) if d != axis)
     shape = shape_for("categorical", shape, batch)
     prefix, own = shape[: len(shape) - len(batch)], list(shape[len(shape) - len(batch) :])
-    default = dtypes.default_int_dtype()
     if replace:
         own.insert(axis, logits.shape[axis])
         drawn = gumbel(key, (*prefix, *own), logits.dtype, mode=mode)
         total = jnp.add(drawn, lax.expand_dims(logits, range(len(prefix))))
-        return lax.argmax(total, len(prefix) + axis, default)
+        return lax.argmax(total, len(prefix) + axis, dtypes.default_int_dtype())
     g = lax.add(gumbel(key, logits.shape, logits.dtype, mode=mode), logits)
     draws = math.prod(prefix)
     if draws > logits.shape[axis]:
@@ -173,5 +172,5 @@ def categorical(
             f"Number of samples without replacement ({draws}) cannot exceed number of categories"
             f" ({logits.shape[axis]})."
         )
-    picked = lax.convert_element_type(lax.top_k(jnp.moveaxis(g, axis, -1), draws)[1], default)
+    picked = lax.top_k(jnp.moveaxis(g, axis, -1), draws)[1]
     return lax.reshape(jnp.moveaxis(picked, -1, 0), shape)

@@ -276,7 +276,7 @@ class ShapeDtypeStruct:
         if dtype is None:
             raise ValueError("ShapeDtypeStruct: dtype must be specified.")
         self.shape = tuple(operator.index(d) for d in shape)
-        self.dtype = dtypes.as_dtype(dtype)
+        self.dtype = dtypes.visible(dtypes.as_dtype(dtype))
         self.sharding = sharding
         self.weak_type = bool(weak_type)
 
