@@ -1,8 +1,8 @@
 """Pytrees: nested containers taken apart into a list of leaves and a structure, and put together again.
 
 Nodes are tuples, lists, dicts (by sorted key), None (no leaves), named tuples, OrderedDict, defaultdict
-and every registered class; everything else is a leaf, sets and deques too. This module is public as `wengert.tree`, and the
-home of what `wengert.tree_util` offers.
+and every registered class; everything else is a leaf, sets and deques too. This module is public as
+`wengert.tree`, and the home of what `wengert.tree_util` offers.
 """
 
 from __future__ import annotations
