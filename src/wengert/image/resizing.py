@@ -19,6 +19,7 @@ import numpy as np
 
 from wengert import lax, numpy as jnp
 from wengert.core.dtypes import to_floating_dtype
+from wengert.core.source import user_context
 from wengert.typing import ArrayLike
 
 
@@ -49,7 +50,7 @@ class ResizeMethod(enum.Enum):
         """
         found = _NAMES.get(s)
         if found is None:
-            raise ValueError(f'Unknown resize method "{s}"; it is one of {", ".join(_NAMES)}')
+            raise user_context(ValueError(f'Unknown resize method "{s}"; it is one of {", ".join(_NAMES)}'))
         return found
 
 
@@ -159,11 +160,13 @@ def _checked(
     x: Any = jnp.asarray(image)
     sizes = [operator.index(d) for d in shape]
     if len(sizes) != x.ndim:
-        raise ValueError(
-            f"shape must have length equal to the number of dimensions of x; {tuple(sizes)} vs {x.shape}"
+        raise user_context(
+            ValueError(
+                f"shape must have length equal to the number of dimensions of x; {tuple(sizes)} vs {x.shape}"
+            )
         )
     if any(d < 0 for d in sizes):
-        raise ValueError(f"shape must not have negative entries, got {tuple(sizes)}")
+        raise user_context(ValueError(f"shape must not have negative entries, got {tuple(sizes)}"))
     return x, sizes, ResizeMethod.from_string(method) if isinstance(method, str) else ResizeMethod(method)
 
 
@@ -199,21 +202,28 @@ def scale_and_translate(
     """
     x, sizes, kind = _checked(image, shape, method)
     if kind == ResizeMethod.NEAREST:
-        raise ValueError("Nearest neighbor resampling is not currently supported for scale_and_translate.")
+        raise user_context(
+            ValueError("Nearest neighbor resampling is not currently supported for scale_and_translate.")
+        )
     axes = []
     for d in spatial_dims:
         if not -x.ndim <= d < x.ndim:
-            raise ValueError(f"axis {d} is out of bounds for array of dimension {x.ndim}")
+            raise user_context(ValueError(f"axis {d} is out of bounds for array of dimension {x.ndim}"))
         axes.append(operator.index(d) % x.ndim)
     factors, offsets = jnp.asarray(scale), jnp.asarray(translation)
     if factors.shape != (len(axes),) or offsets.shape != (len(axes),):
-        raise ValueError(
-            f"scale and translation must be vectors with one entry for each of spatial_dims {tuple(spatial_dims)}, "
-            f"got shapes {factors.shape} and {offsets.shape}"
+        raise user_context(
+            ValueError(
+                f"scale and translation must be vectors with one entry for each of spatial_dims {tuple(spatial_dims)}, "
+                f"got shapes {factors.shape} and {offsets.shape}"
+            )
         )
     if any(n != m for i, (n, m) in enumerate(zip(x.shape, sizes, strict=True)) if i not in axes):
-        raise ValueError(
-            f"shape {tuple(sizes)} must be that of the image, {x.shape}, but along spatial_dims {tuple(spatial_dims)}"
+        raise user_context(
+            ValueError(
+                f"shape {tuple(sizes)} must be that of the image, {x.shape}, but along spatial_dims "
+                f"{tuple(spatial_dims)}"
+            )
         )
     x = _as_inexact(x)
     real = to_floating_dtype(x.dtype)
@@ -250,7 +260,9 @@ def resize(
     x, sizes, kind = _checked(image, shape, method)
     axes = [i for i, (n, m) in enumerate(zip(x.shape, sizes, strict=True)) if n != m]
     if any(x.shape[i] == 0 for i in axes):
-        raise ValueError(f"an image of shape {x.shape} has no elements to make one of shape {tuple(sizes)}")
+        raise user_context(
+            ValueError(f"an image of shape {x.shape} has no elements to make one of shape {tuple(sizes)}")
+        )
     if kind == ResizeMethod.NEAREST:
         for i in axes:
             n, m = x.shape[i], sizes[i]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
+from wengert.core.source import user_context
 from wengert.numpy._util import (
     ArrayLike,
     DTypeLike,
@@ -59,7 +60,9 @@ _OTHER_WAY = {None: "forward", "backward": "forward", "ortho": "ortho", "forward
 
 def _power(norm: str | None) -> float:
     if norm not in _POWERS:
-        raise ValueError(f'Invalid norm value {norm}; should be "backward","ortho" or "forward".')
+        raise user_context(
+            ValueError(f'Invalid norm value {norm}; should be "backward","ortho" or "forward".')
+        )
     return _POWERS[norm]
 
 
@@ -71,15 +74,19 @@ def _axes(name: str, s: Sequence[int] | None, axes: Sequence[int] | None, ndim: 
         if s is None:
             return tuple(range(ndim))
         if len(s) > ndim:
-            raise ValueError(
-                f"jax.numpy.fft.{name}: s = {tuple(s)} has more entries than the array has axes, {ndim}"
+            raise user_context(
+                ValueError(
+                    f"jax.numpy.fft.{name}: s = {tuple(s)} has more entries than the array has axes, {ndim}"
+                )
             )
         return tuple(range(ndim - len(s), ndim))
     if s is not None and len(s) != len(axes):
-        raise ValueError("Shape and axes have different lengths.")
+        raise user_context(ValueError("Shape and axes have different lengths."))
     found = tuple([axis_index(a, ndim) for a in axes])
     if len(set(found)) != len(found):
-        raise ValueError(f"jax.numpy.fft.{name} does not support repeated axes. Got axes {list(axes)}.")
+        raise user_context(
+            ValueError(f"jax.numpy.fft.{name} does not support repeated axes. Got axes {list(axes)}.")
+        )
     return found
 
 
@@ -142,7 +149,9 @@ def _transformed(
     if s is None and kind == _IRFFT:
         lengths[-1] = 2 * (lengths[-1] - 1)
     if any(n < 1 for n in lengths):
-        raise ValueError(f"jax.numpy.fft.{name}: Shape should be positive. Got {tuple(lengths)}.")
+        raise user_context(
+            ValueError(f"jax.numpy.fft.{name}: Shape should be positive. Got {tuple(lengths)}.")
+        )
     given = [*lengths[:-1], lengths[-1] // 2 + 1] if kind == _IRFFT else lengths
     out = _in_groups(resized(x, dict(zip(where, given, strict=True))), kind, where, lengths)
     factor = float(math.prod(lengths)) ** (power if kind in (_FFT, _RFFT) else -power)
@@ -208,7 +217,7 @@ def _two(
     norm: str | None,
 ) -> Any:
     if len(axes) != 2:
-        raise ValueError(f"jax.numpy.fft.{name} only supports 2 axes. Got axes = {axes}.")
+        raise user_context(ValueError(f"jax.numpy.fft.{name} only supports 2 axes. Got axes = {axes}."))
     return _transformed(name, kind, a, s, axes, norm)
 
 
@@ -245,9 +254,11 @@ def irfft2(
 
 def _one(name: str, kind: lax.FftType, a: ArrayLike, n: int | None, axis: int, norm: str | None) -> Any:
     if isinstance(axis, tuple | list):
-        raise ValueError(
-            f"jax.numpy.fft.{name} does not support multiple axes. Please use jax.numpy.fft.{name}n. "
-            f"Got axis = {axis!r}."
+        raise user_context(
+            ValueError(
+                f"jax.numpy.fft.{name} does not support multiple axes. Please use jax.numpy.fft.{name}n. "
+                f"Got axis = {axis!r}."
+            )
         )
     sizes = None if n is None else (n,)
     return _transformed(name, kind, a, sizes, (-1 if axis is None else axis,), norm)
@@ -312,17 +323,23 @@ def _frequencies(
     name: str, n: int, d: ArrayLike, dtype: DTypeLike | None, device: Any, numbers: Callable[[int], Any]
 ) -> Any:
     if isinstance(n, list | tuple):
-        raise ValueError(f"The n argument of jax.numpy.fft.{name} only takes an int. Got n = {list(n)}.")
+        raise user_context(
+            ValueError(f"The n argument of jax.numpy.fft.{name} only takes an int. Got n = {list(n)}.")
+        )
     if isinstance(d, list | tuple):
-        raise ValueError(
-            f"The d argument of jax.numpy.fft.{name} only takes a single value. Got d = {list(d)}."
+        raise user_context(
+            ValueError(
+                f"The d argument of jax.numpy.fft.{name} only takes a single value. Got d = {list(d)}."
+            )
         )
     wanted = inexact_dtype(np.dtype(int)) if dtype is None else user_dtype(dtype, name)
     work = inexact_dtype(wanted)
     n = static_int(n, "n")
     step = as_array(d, f"jax.numpy.fft.{name}")
     if step.size != 1:
-        raise ValueError(f"The d argument of jax.numpy.fft.{name} only takes a single value, got {d}.")
+        raise user_context(
+            ValueError(f"The d argument of jax.numpy.fft.{name} only takes a single value, got {d}.")
+        )
     whole = convert(lax.reshape(step, ()) * n, work)
     return convert(as_array(numbers(max(n, 0)).astype(work)) / whole, wanted)
 

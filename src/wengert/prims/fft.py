@@ -137,9 +137,7 @@ def _fft_transpose(ct: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape) ->
     n, size = fft_lengths[-1], math.prod(fft_lengths)
     if fft_type == FftType.RFFT:
         # the inverse counts the inner values twice, for their conjugates; in the sum to transpose they count once
-        back = fft_p.bind(
-            conj(_inner_scaled(ct, n, 0.5)), fft_type=FftType.IRFFT, fft_lengths=fft_lengths
-        )
+        back = fft_p.bind(conj(_inner_scaled(ct, n, 0.5)), fft_type=FftType.IRFFT, fft_lengths=fft_lengths)
         return [mul(back, constant(back, size))]
     if fft_type == FftType.IRFFT:
         back = conj(fft_p.bind(ct, fft_type=FftType.RFFT, fft_lengths=fft_lengths))
@@ -151,7 +149,7 @@ def _fft_batch(axis: Any, args: Any, dims: Any, **params: Any) -> Any:
     return fft_p.bind(batch_to(args[0], dims[0], axis.size, 0), **params), 0
 
 
-fft_p = Primitive(
+fft_p: Primitive = Primitive(
     "fft",
     "library",
     abstract_eval=_fft_aval,

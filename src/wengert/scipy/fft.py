@@ -27,6 +27,7 @@ import numpy as np
 
 from wengert import lax, numpy as jnp
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy.fft import resized
 from wengert.typing import ArrayLike
 
@@ -47,7 +48,7 @@ def _twist(x: Any, angles: Any) -> Any:
 def _type_1(x: Any) -> Any:
     n = x.shape[-1]
     if n < 2:
-        raise ValueError(f"the cosine transform of type 1 takes at least 2 elements, got {n}")
+        raise user_context(ValueError(f"the cosine transform of type 1 takes at least 2 elements, got {n}"))
     around = jnp.concatenate([x, jnp.flip(x[..., 1:-1], -1)], -1)
     return jnp.fft.rfft(around).real
 
@@ -116,12 +117,16 @@ def _along_last(x: Any, kind: int, norm: str | None, inverse: bool) -> Any:
 
 def _transformed(name: str, x: Any, kind: int, sizes: dict[int, int], norm: str | None, inverse: bool) -> Any:
     if norm not in _NORMS:
-        raise ValueError(f"jax.scipy.fft.{name}: norm={norm!r} is none of {', '.join(map(repr, _NORMS))}")
+        raise user_context(
+            ValueError(f"jax.scipy.fft.{name}: norm={norm!r} is none of {', '.join(map(repr, _NORMS))}")
+        )
     if kind not in _TYPES:
-        raise ValueError(f"jax.scipy.fft.{name}: type={kind!r} is none of 1, 2, 3, 4")
+        raise user_context(ValueError(f"jax.scipy.fft.{name}: type={kind!r} is none of 1, 2, 3, 4"))
     for axis, n in sizes.items():
         if n < 1 and n != x.shape[axis]:
-            raise ValueError(f"jax.scipy.fft.{name}: the size {n} along axis {axis} is not positive")
+            raise user_context(
+                ValueError(f"jax.scipy.fft.{name}: the size {n} along axis {axis} is not positive")
+            )
     x = resized(x, sizes)
     for axis in sizes:
         x = jnp.moveaxis(_along_last(jnp.moveaxis(x, axis, -1), kind, norm, inverse), -1, axis)
@@ -131,7 +136,9 @@ def _transformed(name: str, x: Any, kind: int, sizes: dict[int, int], norm: str 
 def _floats(name: str, x: ArrayLike) -> Any:
     """The argument as an array of floats of at least 32 bits, or complex numbers."""
     if isinstance(x, list | tuple):
-        raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)} at position 0.")
+        raise user_context(
+            TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)} at position 0.")
+        )
     array: Any = jnp.asarray(x)
     return array.astype(jnp.promote_types(dtypes.to_inexact_dtype(array.dtype), np.float32))
 
@@ -139,7 +146,7 @@ def _floats(name: str, x: ArrayLike) -> Any:
 def _axis(axis: int, ndim: int) -> int:
     found = operator.index(axis)
     if not -ndim <= found < ndim:
-        raise ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}")
+        raise user_context(ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}"))
     return found % ndim
 
 
@@ -160,15 +167,15 @@ def _many(
     if isinstance(s, int):
         s = (s,)
     if s is not None and len(s) > ndim:
-        raise ValueError(f"s must have at most x.ndim ({ndim}) elements, got {len(s)}")
+        raise user_context(ValueError(f"s must have at most x.ndim ({ndim}) elements, got {len(s)}"))
     if axes is None:
         axes = range(0 if s is None else ndim - len(s), ndim)
     where = [_axis(a, ndim) for a in axes]
     if len(set(where)) != len(where):
-        raise ValueError(f"repeated axis: {tuple(axes)}")
+        raise user_context(ValueError(f"repeated axis: {tuple(axes)}"))
     if s is not None and len(s) != len(where):
-        raise ValueError(
-            f"when given, axes and s must have as many entries, got {tuple(axes)} and {tuple(s)}"
+        raise user_context(
+            ValueError(f"when given, axes and s must have as many entries, got {tuple(axes)} and {tuple(s)}")
         )
     sizes = [array.shape[i] for i in where] if s is None else [operator.index(n) for n in s]
     return _transformed(

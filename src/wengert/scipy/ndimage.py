@@ -16,6 +16,7 @@ import numpy as np
 
 from wengert import numpy as jnp
 from wengert.core.dtypes import to_floating_dtype
+from wengert.core.source import user_context
 from wengert.typing import ArrayLike
 
 __all__ = ["map_coordinates"]
@@ -167,14 +168,18 @@ def map_coordinates(
     """
     x: Any = jnp.asarray(input)
     if len(coordinates) != x.ndim:
-        raise ValueError(
-            f"coordinates must be a sequence of length input.ndim, but {len(coordinates)} != {x.ndim}"
+        raise user_context(
+            ValueError(
+                f"coordinates must be a sequence of length input.ndim, but {len(coordinates)} != {x.ndim}"
+            )
         )
     if mode not in _MODES:
-        raise ValueError(f"map_coordinates: mode {mode!r} is none of {', '.join(_MODES)}")
+        raise user_context(ValueError(f"map_coordinates: mode {mode!r} is none of {', '.join(_MODES)}"))
     order = operator.index(order)
     if not 0 <= order <= _HIGHEST_ORDER:
-        raise ValueError(f"map_coordinates: order must be from 0 to {_HIGHEST_ORDER}, got {order}")
+        raise user_context(
+            ValueError(f"map_coordinates: order must be from 0 to {_HIGHEST_ORDER}, got {order}")
+        )
     places = [jnp.asarray(c) for c in coordinates]
     work = jnp.result_type(*places, np.float32) if places else np.dtype(np.float32)
     places = [p.astype(work) for p in jnp.broadcast_arrays(*places)]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert import lax, numpy as jnp
+from wengert.core.source import user_context
 from wengert.typing import ArrayLike
 
 _MODES = ("full", "same", "valid")
@@ -22,7 +23,9 @@ _FEW = 1_000_000
 
 def _array(name: str, x: ArrayLike) -> Any:
     if isinstance(x, list | tuple):
-        raise TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)}; use jnp.asarray.")
+        raise user_context(
+            TypeError(f"{name} requires ndarray or scalar arguments, got {type(x)}; use jnp.asarray.")
+        )
     return jnp.asarray(x)
 
 
@@ -37,7 +40,7 @@ def _pair(name: str, in1: ArrayLike, in2: ArrayLike) -> tuple[Any, Any]:
 
 def _check_mode(mode: str) -> None:
     if mode not in _MODES:
-        raise ValueError(f"mode must be one of ['full', 'same', 'valid'], got {mode!r}")
+        raise user_context(ValueError(f"mode must be one of ['full', 'same', 'valid'], got {mode!r}"))
 
 
 def _larger_first(sizes1: Sequence[int], sizes2: Sequence[int]) -> bool:
@@ -46,9 +49,11 @@ def _larger_first(sizes1: Sequence[int], sizes2: Sequence[int]) -> bool:
         return True
     if all(m <= n for m, n in zip(sizes1, sizes2, strict=True)):
         return False
-    raise ValueError(
-        "For 'valid' mode, One input must be at least as large as the other in every dimension, "
-        f"got sizes {tuple(sizes1)} and {tuple(sizes2)}. Use mode 'full' or 'same'."
+    raise user_context(
+        ValueError(
+            "For 'valid' mode, One input must be at least as large as the other in every dimension, "
+            f"got sizes {tuple(sizes1)} and {tuple(sizes2)}. Use mode 'full' or 'same'."
+        )
     )
 
 
@@ -124,18 +129,20 @@ def _directly(x: Any, y: Any, mode: str, precision: Any, late: int = 0) -> Any:
 def _fourier_is_quicker(x: Any, y: Any) -> bool:
     products = math.prod(m + n - 1 for m, n in zip(x.shape, y.shape, strict=True)) * min(x.size, y.size)
     size = math.prod(_fast_size(m + n - 1) for m, n in zip(x.shape, y.shape, strict=True))
-    return products > _FEW and products > _GAIN * 3 * size * math.log2(size)
+    return bool(products > _FEW and products > _GAIN * 3 * size * math.log2(size))
 
 
 def _convolved(name: str, x: Any, y: Any, mode: str, method: str, precision: Any, late: int = 0) -> Any:
     _check_mode(mode)
     if x.ndim != y.ndim:
-        raise ValueError(
-            f"in1 and in2 must have the same number of dimensions, {name} got {x.ndim} and {y.ndim}"
+        raise user_context(
+            ValueError(
+                f"in1 and in2 must have the same number of dimensions, {name} got {x.ndim} and {y.ndim}"
+            )
         )
     if x.size == 0 or y.size == 0:
-        raise ValueError(
-            f"zero-size arrays not supported in convolutions, got shapes {x.shape} and {y.shape}."
+        raise user_context(
+            ValueError(f"zero-size arrays not supported in convolutions, got shapes {x.shape} and {y.shape}.")
         )
     if x.ndim == 0:
         return x * y
@@ -145,7 +152,7 @@ def _convolved(name: str, x: Any, y: Any, mode: str, method: str, precision: Any
         return _by_fourier(x, y, range(x.ndim), mode)
     if method in ("auto", "direct"):
         return _directly(x, y, mode, precision, late)
-    raise ValueError(f"Got method={method!r}; expected 'auto', 'fft', or 'direct'.")
+    raise user_context(ValueError(f"Got method={method!r}; expected 'auto', 'fft', or 'direct'."))
 
 
 def _reversed(y: Any) -> Any:
@@ -171,15 +178,19 @@ def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: Any = 
     x, y = _pair("fftconvolve", in1, in2)
     _check_mode(mode)
     if x.ndim != y.ndim:
-        raise ValueError(f"in1 and in2 should have the same dimensionality, got {x.ndim} and {y.ndim}")
+        raise user_context(
+            ValueError(f"in1 and in2 should have the same dimensionality, got {x.ndim} and {y.ndim}")
+        )
     wanted = range(x.ndim) if axes is None else (axes,) if isinstance(axes, int) else tuple(axes)
     for a in wanted:
         if not -x.ndim <= a < x.ndim:
-            raise ValueError(f"axis {a} is out of bounds for array of dimension {x.ndim}")
+            raise user_context(ValueError(f"axis {a} is out of bounds for array of dimension {x.ndim}"))
     where = sorted({a % x.ndim for a in wanted})
     if any(x.shape[i] != y.shape[i] for i in range(x.ndim) if i not in where):
-        raise ValueError(
-            f"mapped axes must have same shape; got in1.shape={x.shape} in2.shape={y.shape} axes={tuple(wanted)}"
+        raise user_context(
+            ValueError(
+                f"mapped axes must have same shape; got in1.shape={x.shape} in2.shape={y.shape} axes={tuple(wanted)}"
+            )
         )
     if not where:
         return x * y
@@ -228,11 +239,13 @@ def _plane(
     name: str, x: Any, y: Any, mode: str, boundary: str, fillvalue: float, precision: Any, late: int = 0
 ) -> Any:
     if x.ndim != 2 or y.ndim != 2:
-        raise ValueError(
-            f"{name}() only supports 2-dimensional inputs, got {x.ndim} and {y.ndim} dimensions."
+        raise user_context(
+            ValueError(f"{name}() only supports 2-dimensional inputs, got {x.ndim} and {y.ndim} dimensions.")
         )
     if boundary not in _PADDING:
-        raise ValueError(f"{name}: boundary must be one of 'fill', 'wrap' and 'symm', got {boundary!r}")
+        raise user_context(
+            ValueError(f"{name}: boundary must be one of 'fill', 'wrap' and 'symm', got {boundary!r}")
+        )
     plain = boundary == "fill" and isinstance(fillvalue, int | float) and fillvalue == 0
     if plain or mode not in ("full", "same") or x.size == 0 or y.size == 0:
         return _convolved(name, x, y, mode, "direct", precision, late)

@@ -17,7 +17,7 @@ import numpy as np
 from wengert import lax, numpy as jnp
 from wengert._lazy import lazy_module
 from wengert.core.dtypes import to_floating_dtype
-from wengert.core.source import warn_user
+from wengert.core.source import user_context, warn_user
 from wengert.scipy.signal.trends import detrend as _detrend
 from wengert.typing import ArrayLike
 
@@ -64,16 +64,16 @@ def _window(window: Any, size: int) -> Any:
         return _named_window(window, size)
     found = jnp.asarray(window)
     if found.ndim != 1:
-        raise ValueError(f"window must be 1-D, got shape {found.shape}")
+        raise user_context(ValueError(f"window must be 1-D, got shape {found.shape}"))
     if found.shape[0] != size:
-        raise ValueError(f"window must have length of {size}, got {found.shape[0]}")
+        raise user_context(ValueError(f"window must have length of {size}, got {found.shape[0]}"))
     return found
 
 
 def _overlap(noverlap: Any, size: int) -> int:
     found = size // 2 if noverlap is None else operator.index(noverlap)
     if found >= size:
-        raise ValueError(f"noverlap must be less than nperseg, got {found} and {size}.")
+        raise user_context(ValueError(f"noverlap must be less than nperseg, got {found} and {size}."))
     return found
 
 
@@ -82,7 +82,7 @@ def _segments(window: Any, nperseg: int | None, noverlap: int | None, nfft: int 
     if nperseg is not None:
         nperseg = operator.index(nperseg)
         if nperseg < 1:
-            raise ValueError(f"nperseg must be a positive integer, got {nperseg}")
+            raise user_context(ValueError(f"nperseg must be a positive integer, got {nperseg}"))
     if _is_named(window):
         size = _SEGMENT if nperseg is None else nperseg
         if size > n:
@@ -92,17 +92,21 @@ def _segments(window: Any, nperseg: int | None, noverlap: int | None, nfft: int 
     else:
         window = jnp.asarray(window)
         if window.ndim != 1:
-            raise ValueError(f"window must be 1-D, got shape {window.shape}")
+            raise user_context(ValueError(f"window must be 1-D, got shape {window.shape}"))
         size = window.shape[0]
         if nperseg is not None and nperseg != size:
-            raise ValueError(
-                f"value specified for nperseg is different from length of window: {nperseg} and {size}"
+            raise user_context(
+                ValueError(
+                    f"value specified for nperseg is different from length of window: {nperseg} and {size}"
+                )
             )
         if size > n:
-            raise ValueError(f"window is longer than input signal: {size} and {n} elements")
+            raise user_context(ValueError(f"window is longer than input signal: {size} and {n} elements"))
     length = size if nfft is None else operator.index(nfft)
     if length < size:
-        raise ValueError(f"nfft must be greater than or equal to nperseg, got {length} and {size}.")
+        raise user_context(
+            ValueError(f"nfft must be greater than or equal to nperseg, got {length} and {size}.")
+        )
     return _Segments(_window(window, size), size, size - _overlap(noverlap, size), length)
 
 
@@ -115,7 +119,9 @@ def _detrended(detrend: Any) -> Callable[[Any], Any]:
         return lambda x: _detrend(x, -1, detrend)
     if not detrend:
         return lambda x: x
-    raise ValueError(f"detrend must be False, 'constant', 'linear' or a function, got {detrend!r}")
+    raise user_context(
+        ValueError(f"detrend must be False, 'constant', 'linear' or a function, got {detrend!r}")
+    )
 
 
 def _transforms(x: Any, cut: _Segments, detrend: Any, one_sided: bool) -> Any:
@@ -138,7 +144,7 @@ def _floats(x: ArrayLike) -> Any:
 
 def _axis(axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
-        raise ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}")
+        raise user_context(ValueError(f"axis {axis} is out of bounds for array of dimension {ndim}"))
     return axis % ndim
 
 
@@ -169,7 +175,7 @@ def _extended(x: Any, boundary: str | None, n: int) -> Any:
     """x, along its last axis, with n elements more at both ends."""
     names = ("even", "odd", "constant", "zeros", None)
     if boundary not in names:
-        raise ValueError(f"Unknown boundary option '{boundary}', must be one of: {list(names)}")
+        raise user_context(ValueError(f"Unknown boundary option '{boundary}', must be one of: {list(names)}"))
     if boundary is None or n == 0:
         return x
     around = [(0, 0)] * (x.ndim - 1) + [(n, n)]
@@ -256,13 +262,13 @@ def _inverse_settings(
     full = 2 * (bins - 1) if one_sided else bins
     size = full if nperseg is None else operator.index(nperseg)
     if size < 1:
-        raise ValueError(f"nperseg must be a positive integer, got {size}")
+        raise user_context(ValueError(f"nperseg must be a positive integer, got {size}"))
     if nfft is None:
         length = size if one_sided and size == full + 1 else full
     else:
         length = operator.index(nfft)
     if length < size:
-        raise ValueError(f"FFT length ({length}) must be longer than nperseg ({size}).")
+        raise user_context(ValueError(f"FFT length ({length}) must be longer than nperseg ({size})."))
     return _Segments(_window(window, size), size, size - _overlap(noverlap, size), length)
 
 
@@ -295,9 +301,11 @@ def istft(
     """
     z: Any = jnp.asarray(Zxx)
     if z.ndim < 2:
-        raise ValueError(f"Input stft must be at least 2d!, got shape {z.shape}")
+        raise user_context(ValueError(f"Input stft must be at least 2d!, got shape {z.shape}"))
     if _axis(time_axis, z.ndim) == _axis(freq_axis, z.ndim):
-        raise ValueError(f"Must specify differing time and frequency axes!, got {time_axis} and {freq_axis}")
+        raise user_context(
+            ValueError(f"Must specify differing time and frequency axes!, got {time_axis} and {freq_axis}")
+        )
     times_at, bins_at = _axis(time_axis, z.ndim), _axis(freq_axis, z.ndim)
     z = jnp.moveaxis(z, (times_at, bins_at), (-2, -1))
     cut = _inverse_settings(window, nperseg, noverlap, nfft, z.shape[-1], input_onesided)
@@ -328,7 +336,7 @@ def _averaged(density: Any, average: str) -> Any:
     if average == "mean":
         return jnp.mean(density, -2)
     if average != "median":
-        raise ValueError(f'average must be "median" or "mean", got {average!r}')
+        raise user_context(ValueError(f'average must be "median" or "mean", got {average!r}'))
     if density.dtype.kind == "c":
         median = lax.complex(jnp.median(density.real, -2), jnp.median(density.imag, -2))
     else:
@@ -339,11 +347,13 @@ def _averaged(density: Any, average: str) -> Any:
 def _together(x: Any, y: Any) -> tuple[Any, Any]:
     """Two signals, along their last axes, in one shape: the shorter one gets zeros."""
     if x.ndim != y.ndim:
-        raise ValueError(f"two-arguments must have the same rank ({x.ndim} vs {y.ndim}).")
+        raise user_context(ValueError(f"two-arguments must have the same rank ({x.ndim} vs {y.ndim})."))
     try:
         batch = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
     except ValueError:
-        raise ValueError(f"x and y cannot be broadcast together: {x.shape} and {y.shape}.") from None
+        raise user_context(
+            ValueError(f"x and y cannot be broadcast together: {x.shape} and {y.shape}.")
+        ) from None
     n = max(x.shape[-1], y.shape[-1])
     x, y = (jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, n - a.shape[-1])]) for a in (x, y))
     return jnp.broadcast_to(x, (*batch, n)), jnp.broadcast_to(y, (*batch, n))
@@ -407,7 +417,7 @@ def csd(
     elif scaling == "spectrum":
         density = density / jnp.sum(shape) ** 2
     else:
-        raise ValueError(f"Unknown scaling: {scaling!r}; it is 'density' or 'spectrum'")
+        raise user_context(ValueError(f"Unknown scaling: {scaling!r}; it is 'density' or 'spectrum'"))
     if one_sided:
         density = _count_conjugates(density, cut.nfft)
     found = jnp.moveaxis(_averaged(density, average), -1, axis)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert import numpy as jnp
+from wengert.core.source import user_context
 from wengert.typing import ArrayLike
 
 
@@ -39,20 +40,24 @@ def detrend(
       ValueError: there is no such axis or type; a break is beyond the data.
     """
     if overwrite_data is not None:
-        raise NotImplementedError("overwrite_data argument not implemented: arrays are immutable.")
+        raise user_context(
+            NotImplementedError("overwrite_data argument not implemented: arrays are immutable.")
+        )
     if type not in ("constant", "linear"):
-        raise ValueError(f"Trend type must be 'linear' or 'constant', got {type!r}.")
+        raise user_context(ValueError(f"Trend type must be 'linear' or 'constant', got {type!r}."))
     x: Any = jnp.asarray(data)
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         x = x.astype(jnp.result_type(x.dtype, float))
     if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"axis {axis} is out of bounds for array of dimension {x.ndim}")
+        raise user_context(ValueError(f"axis {axis} is out of bounds for array of dimension {x.ndim}"))
     if type == "constant":
         return x - jnp.mean(x, axis, keepdims=True)
     n = x.shape[axis]
     breaks = np.unique([0, *np.atleast_1d(bp).tolist(), n])
     if breaks[0] < 0 or breaks[-1] > n:
-        raise ValueError("Breakpoints must be non-negative and less than length of data along given axis.")
+        raise user_context(
+            ValueError("Breakpoints must be non-negative and less than length of data along given axis.")
+        )
     moved = jnp.moveaxis(x, axis, -1)
     parts = [_without_line(moved[..., a:b]) for a, b in itertools.pairwise(breaks.tolist())]
     return jnp.moveaxis(jnp.concatenate(parts, -1), -1, axis) if parts else x
