@@ -110,17 +110,14 @@ def test_a_missing_module_is_named(module: str) -> None:
     except ModuleNotFoundError as error:
         print(error.name, error)
     """
-    missing = ".".join(module.split(".")[:2]) if "_src" in module else module
-    expected = (
-        f"{missing} No module named {missing!r}: Wengert, which stands for JAX here, does not have it\n"
-    )
+    expected = f"{module} No module named {module!r}: Wengert, which stands for JAX here, does not have it\n"
     assert installed(code) == expected
 
 
 def test_a_missing_name_is_named() -> None:
     code = """
     import jax
-    assert not hasattr(jax, "prims") and not hasattr(jax, "_src")
+    assert not hasattr(jax, "prims") and not hasattr(jax, "_lazy")
     print(getattr(jax, "no_such", "default"))
     jax.no_such
     """
@@ -129,6 +126,17 @@ def test_a_missing_name_is_named() -> None:
     assert (returned, output) == (1, "default\n")
     expected = "module 'jax' has no attribute 'no_such': Wengert, which stands for JAX here, lacks it"
     assert expected in errors.splitlines()[-1]
+
+
+def test_what_libraries_take_from_private_modules() -> None:
+    code = """
+    import jax._src.traceback_util as traceback_util, jax
+    from jax._src.dtypes import TypePromotionError
+    assert jax._src.traceback_util is traceback_util
+    import sys, jax.errors
+    print(traceback_util.include_frame(sys._getframe()), issubclass(TypePromotionError, ValueError))
+    """
+    assert installed(code) == "True True\n"
 
 
 @pytest.fixture
