@@ -21,7 +21,7 @@ PUBLIC = len(LAYERS)
 # Primitives that hold programs: their rules transform them, so they stand among the transformations.
 HOLD_PROGRAMS = {
     f"wengert.prims.{name}"
-    for name in ("call", "cond", "control", "custom", "custom_vmap", "linear_solve", "scan", "while_loop")
+    for name in ("call", "composite", "cond", "control", "custom", "custom_vmap", "linear_solve", "scan", "while_loop")
 }
 
 OPTIONAL = {"matplotlib", "tqdm"}

@@ -35,3 +35,8 @@ from wengert.nn.functions import (
     swish as swish,
     tanh as tanh,
 )
+from wengert.nn.scaled import (
+    get_scaled_dot_general_config as get_scaled_dot_general_config,
+    scaled_dot_general as scaled_dot_general,
+    scaled_matmul as scaled_matmul,
+)

@@ -514,7 +514,7 @@ def _branch_name(fun: Fun) -> str:
     )
 
 
-def _check_branches(names: Sequence[str], funs: Sequence[Fun], bodies: Sequence[Body]) -> None:
+def check_branches(names: Sequence[str], funs: Sequence[Fun], bodies: Sequence[Body]) -> None:
     """Raise TypeError if the branches return different structures or shapes."""
     first = bodies[0]
     for name, fun, body in zip(names[1:], funs[1:], bodies[1:]):
@@ -602,7 +602,7 @@ def _bind_cond(index: Any, names: Sequence[str], funs: Sequence[Fun], operands: 
     flat, in_tree = _flatten("cond", operands)
     avals = [get_aval(x) for x in flat]
     bodies = _with_common_types([trace_body(f, in_tree, avals, "branch") for f in funs])
-    _check_branches(names, funs, bodies)
+    check_branches(names, funs, bodies)
     branches, consts = with_common_consts(bodies)
     outs = cond_p.bind(index, *consts, *flat, branches=branches)
     return tree.unflatten(bodies[0].out_tree, outs)
@@ -612,8 +612,8 @@ _NO_OPERAND = object()
 
 
 @api_boundary
-def cond(*args: Any, operand: Any = _NO_OPERAND, linear: Any = None) -> Any:
-    """`cond(pred, true_fun, false_fun, *operands)`: run one of two functions.
+def cond(pred: Any, true_fun: Fun, false_fun: Fun, *operands: Any, operand: Any = _NO_OPERAND) -> Any:
+    """Run one of two functions.
 
     Args:
       pred: a scalar, boolean or a number (which counts as True if it isn't 0).
@@ -626,24 +626,18 @@ def cond(*args: Any, operand: Any = _NO_OPERAND, linear: Any = None) -> Any:
     Raises:
       TypeError: `pred` is no scalar; the functions return different types.
     """
-    if len(args) == 5 and callable(args[2]) and callable(args[4]) and not callable(args[1]):
-        pred, true_operand, true_fun, false_operand, false_fun = args
-        return _cond(
-            pred,
-            lambda ops: true_fun(ops[0]),
-            lambda ops: false_fun(ops[1]),
-            ((true_operand, false_operand),),
-        )
-    if len(args) < 3:
-        raise TypeError("cond takes at least three arguments: pred, true_fun, false_fun")
-    pred, true_fun, false_fun, *operands = args
+    if len(operands) == 2 and callable(false_fun) and callable(operands[1]) and not callable(true_fun):
+        # an older form: cond(pred, true_operand, true_fun, false_operand, false_fun)
+        of_true, of_false = false_fun, operands[1]
+        both = ((true_fun, operands[0]),)
+        return _cond(pred, lambda ops: of_true(ops[0]), lambda ops: of_false(ops[1]), both)
     if operand is not _NO_OPERAND:
         if operands:
             raise TypeError(
                 "if 'operand' keyword is passed then no positional operands can be passed, got both"
             )
-        operands = [operand]
-    return _cond(pred, true_fun, false_fun, tuple(operands))
+        operands = (operand,)
+    return _cond(pred, true_fun, false_fun, operands)
 
 
 def _cond(pred: Any, true_fun: Fun, false_fun: Fun, operands: tuple[Any, ...]) -> Any:

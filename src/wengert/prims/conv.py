@@ -20,6 +20,7 @@ from wengert.core.zeros import Zero, add_cotangents, is_undefined, is_zero
 from wengert.prims.axes import accumulator, batch_to, move_axis, transpose
 from wengert.prims.constructors import Shape, check_dtype, same_dtype, shape_of
 from wengert.prims.conversion import convert
+from wengert.prims.dot import check_precision
 from wengert.prims.shape import reshape, rev
 from wengert.prims.slicing import pad_p
 
@@ -461,6 +462,8 @@ def conv_general_dilated(
     Raises:
       TypeError, ValueError: shapes, dtypes and numbers do not fit.
     """
+    if precision is not None:
+        check_precision(precision)
     lhs, rhs = same_dtype("conv_general_dilated", lhs, rhs)
     x, k = shape_of(lhs), shape_of(rhs)
     numbers = conv_dimension_numbers(x, k, dimension_numbers)
@@ -518,7 +521,7 @@ def conv_with_general_padding(
     )
 
 
-def _transposed_pads(kernel: int, stride: int, padding: str) -> tuple[int, int]:
+def transposed_pads(kernel: int, stride: int, padding: str) -> tuple[int, int]:
     if padding == "SAME":
         total = kernel + stride - 2
         before = kernel - 1 if stride > kernel - 1 else -(-total // 2)
@@ -568,7 +571,7 @@ def conv_transpose(
     holes = _ints(rhs_dilation, space)
     kernel = [dilated(shape_of(rhs)[a], d) for a, d in zip(numbers.rhs_spec[2:], holes)]
     if isinstance(padding, str):
-        pads = [_transposed_pads(k, s, padding.upper()) for k, s in zip(kernel, strides)]
+        pads = [transposed_pads(k, s, padding.upper()) for k, s in zip(kernel, strides)]
     elif use_consistent_padding:
         pads = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(kernel, padding)]
     else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert._lazy import lazy_module
 from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
@@ -17,6 +18,7 @@ from wengert.prims.axes import transpose
 from wengert.prims.constructors import Shape, check_dtype, same_dtype, shape_of
 from wengert.prims.conversion import convert
 
+_descriptions = lazy_module("wengert.prims.precision")
 Dims = tuple[tuple[Shape, Shape], tuple[Shape, Shape]]
 
 
@@ -27,8 +29,44 @@ class Precision(enum.Enum):
     HIGH = 1
     HIGHEST = 2
 
+    @classmethod
+    def _missing_(cls, value: object) -> Precision | None:
+        return cls.__members__.get(_PRECISION_NAMES.get(value, "")) if isinstance(value, str) else None
+
     def __str__(self) -> str:
         return self.name
+
+
+_PRECISION_NAMES = {
+    "highest": "HIGHEST",
+    "float32": "HIGHEST",
+    "high": "HIGH",
+    "bfloat16_3x": "HIGH",
+    "tensorfloat32": "HIGH",
+    "default": "DEFAULT",
+    "bfloat16": "DEFAULT",
+    "fastest": "DEFAULT",
+}
+
+
+def check_precision(precision: Any) -> None:
+    """Raise ValueError for what is no description of a precision."""
+    if precision is None or isinstance(precision, Precision):
+        return
+    if isinstance(precision, str) and (
+        precision in _PRECISION_NAMES or precision in _descriptions.DotAlgorithmPreset.__members__
+    ):
+        return
+    if isinstance(precision, _descriptions.DotAlgorithm | _descriptions.DotAlgorithmPreset):
+        return
+    pair = precision if isinstance(precision, tuple | list) and len(precision) == 2 else ("",)
+    if all(p is None or isinstance(p, Precision) or p in _PRECISION_NAMES for p in pair):
+        return
+    raise ValueError(
+        f"Precision argument must be one of: None, a string in {list(_PRECISION_NAMES)}, a lax.Precision value, a tuple"
+        " of two lax.Precision values or strings, a lax.DotAlgorithmPreset or the name of one of these presets, a"
+        f" lax.DotAlgorithm; but got {precision!r}"
+    )
 
 
 class _Dims(tuple[Any, ...]):
@@ -223,6 +261,8 @@ def dot_general(
     Raises:
       TypeError: paired axes differ in size or number, or an axis is out of bounds.
     """
+    if precision is not None:
+        check_precision(precision)
     lhs, rhs = same_dtype("dot_general", lhs, rhs)
     (cx, cy), (bx, by) = dimension_numbers
     dims = (_axes(cx), _axes(cy)), (_axes(bx), _axes(by))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from wengert import numpy as jnp, tree
-from wengert.core import dtypes
 from wengert.errors import ConcretizationTypeError
 from wengert.numpy._util import arrays, as_array, concrete, promote_dtypes_inexact
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -51,7 +52,7 @@ def _check_axes(seq: str) -> tuple[list[int], bool]:
     """The axes as numbers, and whether they turn with the body."""
     if not (set(seq) <= set("XYZ") or set(seq) <= set("xyz")):
         raise ValueError(f"Expected axes from `seq` to be from ['x', 'y', 'z'] or ['X', 'Y', 'Z'], got {seq}")
-    if any(a == b for a, b in zip(seq, seq[1:])):
+    if any(a == b for a, b in itertools.pairwise(seq)):
         raise ValueError(f"Expected consecutive axes to be different, got {seq}")
     return ["xyz".index(a) for a in seq.lower()], seq.isupper()
 
