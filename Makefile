@@ -1,0 +1,7 @@
+# `make docs` builds the site into build/docs, and fails on any warning.
+PYTHON ?= .venv/bin/python
+
+.PHONY: docs
+docs:
+	$(PYTHON) -m sphinx --fail-on-warning --keep-going -q -j auto -b html docs build/docs
+	@echo "build/docs/index.html"
