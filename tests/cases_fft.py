@@ -20,9 +20,9 @@ def numpy_parts(z: Any) -> list[Any]:
 
 FFT = {"dtypes": FLOATS, "ulps": 32}
 X = (3, 4, 5, 6)
-for lengths in ((6,), (5, 6), (4, 5, 6)):
+for lengths, kinds in (((6,), ("FFT", "IFFT")), ((5, 6), ("IFFT",)), ((4, 5, 6), ("FFT",))):
     axes = range(-len(lengths), 0)
-    for kind in ("FFT", "IFFT"):
+    for kind in kinds:
         row(
             f"fft, {kind} of {lengths}",
             lambda x, y, k=kind, n=lengths: parts(lax.fft(lax.complex(x, y), k, n)),
@@ -33,7 +33,7 @@ for lengths in ((6,), (5, 6), (4, 5, 6)):
             **FFT,
         )
 # of odd and of even numbers of elements the halves end differently
-for lengths in ((6,), (7,), (1,), (5, 6), (4, 5, 7)):
+for lengths in ((6,), (7,), (1,), (2, 3, 4)):
     axes, halved = range(-len(lengths), 0), (*lengths[:-1], lengths[-1] // 2 + 1)
     row(
         f"fft, RFFT of {lengths}",
