@@ -57,17 +57,18 @@ class SVDResult(NamedTuple):
     Vh: Any
 
 
-def _matrices(name: str, a: ArrayLike, square: bool = False) -> Any:
+def _matrices(name: str, a: ArrayLike, square: bool = False, fewer: type[Exception] = ValueError) -> Any:
     """The argument as an array of floats with at least two axes.
 
     Raises:
-      ValueError: it has fewer axes, or its matrices aren't square though they must be.
+      ValueError: its matrices aren't square though they must be.
+      fewer: it has fewer axes.
     """
     a = creation.asarray(a)
     if a.ndim < 2:
         kind = "[..., n, n]" if square else "[..., m, n]"
         raise user_context(
-            ValueError(f"Argument to {name} must have shape {kind}, matrices on the last two axes; got {a.shape}")
+            fewer(f"Argument to {name} must have shape {kind}, matrices on the last two axes; got {a.shape}")
         )
     if square and a.shape[-1] != a.shape[-2]:
         raise user_context(
@@ -111,7 +112,9 @@ def solve(a: ArrayLike, b: ArrayLike) -> Any:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         raise user_context(
-            ValueError(f"solve: the batch axes of a {a.shape} and b {b.shape}, before the last two, don't broadcast")
+            ValueError(
+                f"solve: the batch axes of a {a.shape} and b {b.shape}, before the last two, don't broadcast"
+            )
         ) from None
     a = creation.broadcast_to(a, (*batch, *a.shape[-2:]))
     b = creation.broadcast_to(b, (*batch, *b.shape[-2:]))
@@ -299,7 +302,7 @@ def svd(
       hermitian: the matrices are Hermitian, and the decomposition is made of their eigenvectors.
       subset_by_index: a range of singular values, by number, to return.
     """
-    a = _matrices("svd", a, square=hermitian)
+    a = _matrices("svd", a, hermitian, TypeError)
     if hermitian:
         first, last = check_subset("svd", subset_by_index, a.shape[-1])
         w, v = eigh(a)
@@ -323,13 +326,13 @@ def svdvals(x: ArrayLike, /) -> Any:
 
 def eig(a: ArrayLike) -> EigResult:
     """Eigenvalues, and eigenvectors as columns, of square matrices (..., n, n). Complex."""
-    a = _matrices("eig", a, square=True)
+    a = _matrices("eig", a, True, TypeError)
     return EigResult(*lax.linalg.eig(a, compute_left_eigenvectors=False))
 
 
 def eigvals(a: ArrayLike) -> Any:
     """The eigenvalues of square matrices (..., n, n). Complex."""
-    a = _matrices("eigvals", a, square=True)
+    a = _matrices("eigvals", a, True, TypeError)
     return lax.linalg.eig(a, compute_left_eigenvectors=False, compute_right_eigenvectors=False)[0]
 
 
@@ -358,7 +361,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
       mode: "reduced" or "full" (Q has min(m, n) columns), "complete" (Q is square), "r" (R alone), or "raw" (the
         transpose of what LAPACK has: R, and reflections beside it; and the factors of these).
     """
-    a = _matrices("qr", a)
+    a = _matrices("qr", a, fewer=TypeError)
     if mode not in ("reduced", "complete", "full", "r", "raw"):
         raise user_context(
             ValueError(

@@ -182,7 +182,8 @@ def each(
         try:
             results = fun(*[s[at] for s in stacks])
         except np.linalg.LinAlgError:
-            results = [np.nan if o.dtype.kind in "fc" else 0 for o in found]
+            missing = {"f": np.nan, "c": complex(np.nan, np.nan)}
+            results = [missing.get(o.dtype.kind, 0) for o in found]
         for o, r in zip(found, results):
             o[at] = r
     return found

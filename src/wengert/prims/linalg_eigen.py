@@ -40,7 +40,7 @@ from wengert.prims.linalg_common import (
     swap,
 )
 from wengert.prims.linalg_lu import solve
-from wengert.prims.linalg_triangular import symmetrize
+from wengert.prims.linalg_triangular import checked_square
 from wengert.prims.reduce import argmax
 from wengert.prims.shape import expand_dims, squeeze
 from wengert.prims.slicing import slice
@@ -98,7 +98,7 @@ def _eigh_impl(xp: Any, x: Any, *, lower: bool, sort_eigenvalues: bool) -> list[
     def one(x: Any) -> list[Any]:
         if not finite(x):
             raise not_finite()
-        return list(np.linalg.eigh(x, part))[::-1]
+        return list(xp.linalg.eigh(x, part))[::-1]
 
     outs = _eigh_avals(ShapedArray(x.shape, x.dtype), lower=lower, sort_eigenvalues=sort_eigenvalues)
     return each(one, (2,), outs, x)
@@ -145,9 +145,7 @@ def eigh(
       implementation: has no effect.
     """
     check_implementation("eigh", implementation, EighImplementation, "implementation")
-    x = as_operand("eigh", x)
-    check_matrices("eigh", ShapedArray(shape_of(x), dtype_of(x)))
-    x = symmetrize(x) if symmetrize_input else x
+    x = checked_square("eigh", x, symmetrize_input)
     v, w = eigh_p.bind(x, lower=bool(lower), sort_eigenvalues=bool(sort_eigenvalues))
     if subset_by_index is None:
         return v, w

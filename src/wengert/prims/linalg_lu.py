@@ -142,6 +142,8 @@ def solve_permuted(lu_: Any, permutation: Any, b: Any, trans: int = 0) -> Any:
     """
     axis = len(shape_of(b)) - 2
     columns = shape_of(b)[-1]
+    if 0 in shape_of(b):
+        return b
     if trans == 0:
         moved = take_along(b, as_columns(permutation, columns), axis)
         inner = triangular_solve(lu_, moved, left_side=True, lower=True, unit_diagonal=True)

@@ -259,7 +259,8 @@ def _householder_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     out = householder_product_p.bind(a, taus)
     if not shape_of(taus)[-1]:
         return out, Zero.of(out)
-    return out, _reflected(a, taus, *map(instantiate, tangents), identity_like(a), False)
+    da, dtaus = map(instantiate, tangents)
+    return out, _reflected(a, taus, da, dtaus, identity_like(a), False)
 
 
 householder_product_p: Primitive = library(

@@ -65,7 +65,7 @@ def _svd_impl(xp: Any, x: Any, *, full_matrices: bool, compute_uv: bool) -> list
     def one(x: Any) -> list[Any]:
         if not finite(x):
             raise not_finite()
-        found = np.linalg.svd(x, full_matrices=full_matrices, compute_uv=compute_uv)
+        found = xp.linalg.svd(x, full_matrices=full_matrices, compute_uv=compute_uv)
         return [found[1], found[0], found[2]] if compute_uv else [found]
 
     if finite(x):

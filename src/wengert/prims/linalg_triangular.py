@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, add_cotangents, instantiate, is_undefined, is_zero
 from wengert.prims.arithmetic import add, mul, neg, sub
 from wengert.prims.axes import broadcast_in_dim, reduce_sum
 from wengert.prims.constructors import as_operand, constant, dtype_of, same_dtype, shape_of
+from wengert.prims.conversion import convert
 from wengert.prims.linalg_common import (
     adjoint,
     as_columns,
@@ -74,7 +76,9 @@ cholesky_p: Primitive = library(
 
 
 def symmetrize(x: Any) -> Any:
-    """(x + adjoint of x) / 2."""
+    """(x + adjoint of x) / 2; of floats if x is of integers."""
+    if dtype_of(x).kind in "biu":
+        x = convert(x, dtypes.default_float_dtype())
     return mul(add(x, adjoint(x)), constant(x, 0.5))
 
 
@@ -86,9 +90,19 @@ def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
       x: of shape (..., n, n).
       symmetrize_input: take the mean of x and its adjoint first; else only the lower triangle is read.
     """
-    x = as_operand("cholesky", x)
-    check_matrices("cholesky", ShapedArray(shape_of(x), dtype_of(x)))
-    return lower_part(cholesky_p.bind(symmetrize(x) if symmetrize_input else x))
+    x = checked_square("cholesky", x, symmetrize_input)
+    return lower_part(cholesky_p.bind(x))
+
+
+def checked_square(name: str, x: Any, symmetrized: bool) -> Any:
+    """Square matrices, or the means of them and their adjoints. ValueError if they aren't square."""
+    x = as_operand(name, x)
+    shape = shape_of(x)
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ValueError(
+            f"Argument to {name} must have shape [..., n, n], square matrices, got shape {shape}."
+        )
+    return symmetrize(x) if symmetrized else x
 
 
 def _update_aval(r: ShapedArray, w: ShapedArray) -> ShapedArray:
@@ -316,7 +330,8 @@ def _tridiagonal_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: 
     out = tridiagonal_solve_p.bind(*diagonals, b, **params)
     change = tangents[3]
     if not all(is_zero(t) for t in tangents[:3]):
-        product = _tridiagonal_product(*map(instantiate, tangents[:3]), out)
+        dl, d, du = map(instantiate, tangents[:3])
+        product = _tridiagonal_product(dl, d, du, out)
         change = add_cotangents(change, neg(product))
     if is_zero(change) or not shape_of(b)[-2]:
         return out, Zero.of(out)

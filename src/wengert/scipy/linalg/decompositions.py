@@ -7,7 +7,7 @@ from typing import Any
 from wengert import lax, numpy as jnp
 from wengert.core import dtypes
 from wengert.core.source import user_context
-from wengert.numpy._util import convert
+from wengert.numpy._util import ArrayLike, convert
 from wengert.prims import linalg_eigen, linalg_functions
 from wengert.scipy.linalg.arguments import (
     adjoint,
@@ -18,7 +18,6 @@ from wengert.scipy.linalg.arguments import (
     one_of,
     product,
 )
-from wengert.typing import ArrayLike
 
 __all__ = [
     "cho_factor",

@@ -8,12 +8,12 @@ from typing import Any
 
 from wengert import lax, numpy as jnp
 from wengert.core.source import user_context
+from wengert.numpy._util import ArrayLike
 from wengert.prims import linalg_functions
 from wengert.scipy.linalg.arguments import adjoint, inexact, matrix, product
 from wengert.scipy.linalg.decompositions import schur
 from wengert.transforms.custom_rules import custom_jvp
 from wengert.transforms.vjp import jvp
-from wengert.typing import ArrayLike
 
 __all__ = ["expm", "expm_frechet", "funm", "sqrtm"]
 

@@ -10,9 +10,8 @@ import numpy as np
 from wengert import numpy as jnp
 from wengert.core import dtypes
 from wengert.core.source import user_context
-from wengert.numpy._util import DTypeLike, convert, static_int, user_dtype
+from wengert.numpy._util import ArrayLike, DTypeLike, convert, static_int, user_dtype
 from wengert.scipy.linalg.arguments import inexact, one_of
-from wengert.typing import ArrayLike
 
 __all__ = [
     "block_diag",
@@ -212,10 +211,10 @@ def fiedler_companion(a: ArrayLike) -> Any:
 
 
 def _size(name: str, n: Any, least: int = 0) -> int:
-    n = static_int(n, f"the argument n of {name}")
-    if n < least:
-        raise user_context(ValueError(f"scipy.linalg.{name}: n must be at least {least}, got {n}"))
-    return n
+    size = static_int(n, f"the argument n of {name}")
+    if size < least:
+        raise user_context(ValueError(f"scipy.linalg.{name}: n must be at least {least}, got {size}"))
+    return size
 
 
 def _floats(rows: Any, n: int) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 
 from wengert import lax, numpy as jnp
 from wengert.core.source import user_context
+from wengert.numpy._util import ArrayLike
 from wengert.prims import linalg_functions, linalg_lu
 from wengert.scipy.linalg.arguments import batched, check_matrix, inexact, one_of, system
 from wengert.scipy.linalg.decompositions import cho_factor
-from wengert.typing import ArrayLike
 
 __all__ = ["cho_solve", "det", "inv", "lu_solve", "solve", "solve_sylvester", "solve_triangular"]
 
@@ -154,4 +154,5 @@ def solve_sylvester(
                 "as many rows as A and as many columns as B"
             )
         )
-    return linalg_functions.solve_sylvester(*batched("solve_sylvester", a, b, c), tol=tol)
+    a, b, c = batched("solve_sylvester", a, b, c)
+    return linalg_functions.solve_sylvester(a, b, c, tol)
