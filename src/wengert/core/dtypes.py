@@ -308,7 +308,7 @@ def check_and_canonicalize_user_dtype(dtype: Any, fun_name: str | None = None) -
             + ("; the largest float is float64" if found.kind in "fc" else "")
         )
     result = canonicalize_dtype(found)
-    if result.itemsize != found.itemsize and dtype not in (int, float, complex):
+    if result.itemsize != found.itemsize and not any(dtype is kind for kind in (int, float, complex)):
         warn_user(
             f"Explicitly requested dtype {found.name}{place} is not available, and will be truncated to dtype"
             f" {result.name}. To have 64-bit types, call wengert.config.update('jax_enable_x64', True) before"
@@ -442,12 +442,17 @@ def result_type(*args: Any, return_weak_type_flag: bool = False) -> Any:
 def promote_types(a: Any, b: Any) -> Any:
     """The dtype that the dtypes `a` and `b` promote to; the types `int`, `float`, `complex` are weak.
 
+    64-bit dtypes stay, even while x64 is off: this is a question about dtypes, not about arrays.
+
     Raises:
       TypePromotionError: they have no common dtype.
     """
-    return lattice_result_type(
-        a if isinstance(a, type) else as_dtype(a), b if isinstance(b, type) else as_dtype(b)
-    )[0]
+    pairs = [_dtype_and_weak(x if isinstance(x, type) else as_dtype(x)) for x in (a, b)]
+    points = [_point(dtype, weak) for dtype, weak in pairs]
+    if points[0] == points[1]:
+        return pairs[0][0]
+    point = _least_upper_bound(points, current().numpy_dtype_promotion)
+    return canonicalize_dtype(_WEAK_DTYPES[point]) if point in _WEAK_DTYPES else as_dtype(point)
 
 
 # -------------------------------------------------------------------------------------------- kinds of dtypes

@@ -83,7 +83,7 @@ def _scaled(factor: float) -> Unary:
 
 
 def _absolute(x: Any) -> Any:
-    return x if x.dtype.kind in "bu" else lax.abs(x)
+    return x if dtypes.kind_of(x.dtype) in "bu" else lax.abs(x)
 
 
 def _square(x: Any) -> Any:
@@ -92,11 +92,11 @@ def _square(x: Any) -> Any:
 
 def _rounder(function: Unary) -> Unary:
     """Rounding to an integral value; what is integral already stays (booleans and integers)."""
-    return lambda x: x if x.dtype.kind in "biu" else function(x)
+    return lambda x: x if dtypes.kind_of(x.dtype) in "biu" else function(x)
 
 
 def _is_complex(x: Any) -> bool:
-    return bool(x.dtype.kind == "c")
+    return bool(dtypes.kind_of(x.dtype) == "c")
 
 
 def _real(x: Any) -> Any:
@@ -112,7 +112,7 @@ def _conjugate(x: Any) -> Any:
 
 
 def _isfinite(x: Any) -> Any:
-    if x.dtype.kind in "biu":
+    if dtypes.kind_of(x.dtype) in "biu":
         return lax.full(x.shape, True, bool_dtype)
     if _is_complex(x):
         return lax.bitwise_and(lax.is_finite(lax.real(x)), lax.is_finite(lax.imag(x)))
@@ -126,7 +126,7 @@ def _isinf(x: Any) -> Any:
 
 
 def _isnan(x: Any) -> Any:
-    return lax.full(x.shape, False, bool_dtype) if x.dtype.kind in "biu" else lax.ne(x, x)
+    return lax.full(x.shape, False, bool_dtype) if dtypes.kind_of(x.dtype) in "biu" else lax.ne(x, x)
 
 
 def as_bool(x: Any) -> Any:
@@ -145,9 +145,9 @@ def _reciprocal(x: Any) -> Any:
 
 
 def _signbit(x: Any) -> Any:
-    if x.dtype.kind in "bu":
+    if dtypes.kind_of(x.dtype) in "bu":
         return lax.full(x.shape, False, bool_dtype)
-    if x.dtype.kind == "i":
+    if dtypes.kind_of(x.dtype) == "i":
         return lax.lt(x, scalar(0, x.dtype))
     bits = np.dtype(f"int{8 * x.dtype.itemsize}")
     return lax.lt(lax.bitcast_convert_type(x, bits), scalar(0, bits))
@@ -155,7 +155,7 @@ def _signbit(x: Any) -> Any:
 
 def _bitwise_count(x: Any) -> Any:
     x = numeric(x)
-    if x.dtype.kind == "i":
+    if dtypes.kind_of(x.dtype) == "i":
         x = lax.abs(x)
     return lax.convert_element_type(lax.population_count(x), np.dtype(np.uint8))
 
@@ -215,7 +215,7 @@ ceil = _unary("ceil", _rounder(lax.ceil), "The smallest integral value >= x, ele
 def rint(x: ArrayLike, /) -> Any:
     """The nearest integral value, elementwise; halves go to the even neighbour."""
     x = as_array(x, "rint")
-    if x.dtype.kind in "biu":
+    if dtypes.kind_of(x.dtype) in "biu":
         return convert(x, dtypes.result_type(float), True)
     return _round_even(x)
 
@@ -229,7 +229,7 @@ def _round_even(x: Any) -> Any:
 def trunc(x: ArrayLike) -> Any:
     """x without its fraction: the integral value next to x towards zero, elementwise."""
     x = as_array(x, "trunc")
-    if x.dtype.kind in "biu":
+    if dtypes.kind_of(x.dtype) in "biu":
         return x
     return lax.select(lax.lt(x, scalar(0, x.dtype)), lax.ceil(x), lax.floor(x))
 
@@ -392,13 +392,13 @@ def _promoting_inexact(name: str, function: Binary) -> Binary:
 
 def _floor_divide(x: Any, y: Any) -> Any:
     x, y = promote_numeric("floor_divide", x, y)
-    if x.dtype.kind == "u":
+    if dtypes.kind_of(x.dtype) == "u":
         return lax.div(x, y)
-    if x.dtype.kind == "i":
+    if dtypes.kind_of(x.dtype) == "i":
         quotient = lax.div(x, y)
         off = lax.bitwise_and(lax.ne(lax.sign(x), lax.sign(y)), lax.ne(lax.rem(x, y), scalar(0, x.dtype)))
         return _select(off, lax.sub(quotient, scalar(1, x.dtype)), quotient)
-    if x.dtype.kind == "c":
+    if dtypes.kind_of(x.dtype) == "c":
         raise TypeError("floor_divide does not support complex-valued inputs")
     return _float_divmod(x, y)[0]
 
@@ -406,7 +406,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
 def _remainder(x: Any, y: Any) -> Any:
     x, y = promote_numeric("remainder", x, y)
     zero = scalar(0, x.dtype)
-    if x.dtype.kind in "iu":  # as in JAX, the remainder of a division by zero is zero
+    if dtypes.kind_of(x.dtype) in "iu":  # as in JAX, the remainder of a division by zero is zero
         y = _select(lax.eq(y, zero), lax.full_like(y, 1), y)
     rem = lax.rem(x, y)
     off = lax.bitwise_and(lax.ne(lax.lt(rem, zero), lax.lt(y, zero)), lax.ne(rem, zero))
@@ -433,7 +433,7 @@ def _select(condition: Any, x: Any, y: Any) -> Any:
 def _integer_power(x: Any, y: int) -> Any:
     if x.dtype == bool_dtype:
         x = convert(x, dtypes.result_type(int), True)
-    if y < 0 and x.dtype.kind in "iu":
+    if y < 0 and dtypes.kind_of(x.dtype) in "iu":
         raise TypeError(
             f"Integers cannot be raised to negative powers, got integer_pow({x.aval.str_short()}, {y}). "
             "Convert the base to a float first."
@@ -445,7 +445,7 @@ def _power(x: Any, y: Any) -> Any:
     x, y = operands("power", x, y)
     if isinstance(y, int):  # a Python int, known while tracing
         return _integer_power(as_array(x), int(y))
-    if dtype_of(x).kind in "biu" and dtype_of(y).kind in "biu":
+    if dtypes.kind_of(dtype_of(x)) in "biu" and dtypes.kind_of(dtype_of(y)) in "biu":
         return _power_of_integers(*promote("power", x, y))
     return lax.pow(*promote_inexact("power", x, y))
 
@@ -500,7 +500,7 @@ def _lexicographic(name: str, function: Binary) -> Binary:
 
 def _right_shift(x: Any, y: Any) -> Any:
     x, y = promote_numeric("right_shift", x, y)
-    return (lax.shift_right_logical if x.dtype.kind == "u" else lax.shift_right_arithmetic)(x, y)
+    return (lax.shift_right_logical if dtypes.kind_of(x.dtype) == "u" else lax.shift_right_arithmetic)(x, y)
 
 
 def _logical(name: str, function: Binary) -> Binary:
@@ -624,9 +624,9 @@ def pow(x1: ArrayLike, x2: ArrayLike, /) -> Any:
 def divmod(x1: ArrayLike, x2: ArrayLike, /) -> tuple[Any, Any]:
     """(x1 // x2, x1 % x2), elementwise."""
     x, y = promote_numeric("divmod", x1, x2)
-    if x.dtype.kind in "biu":
+    if dtypes.kind_of(x.dtype) in "biu":
         return _floor_divide(x, y), _remainder(x, y)
-    if x.dtype.kind == "c":
+    if dtypes.kind_of(x.dtype) == "c":
         raise TypeError("divmod does not support complex-valued inputs")
     return _float_divmod(x, y)
 
@@ -660,7 +660,7 @@ def round(a: ArrayLike, decimals: int = 0, out: None = None) -> Any:
     a = as_array(a, "round")
     decimals = operator.index(decimals)
     dtype = a.dtype
-    if dtype.kind in "biu":
+    if dtypes.kind_of(dtype) in "biu":
         if decimals >= 0 or dtype == bool_dtype:
             return a
         return _round_integer(a, 10**-decimals)
@@ -720,8 +720,17 @@ def operator_methods() -> dict[str, Callable[..., Any]]:
     methods["__pos__"] = lambda self: self
     methods["__abs__"] = lambda self: _absolute(self)
     methods["__invert__"] = lambda self: lax.bitwise_not(self)
-    methods["__round__"] = lambda self, ndigits=None: round(self, ndigits or 0)
+    methods["__round__"] = _round_method
     return methods
+
+
+def _round_method(self: Any, ndigits: int | None = None) -> Any:
+    """round(x) gives integers, as in Python; round(x, ndigits) does not."""
+    if ndigits is not None:
+        return round(self, ndigits)
+    if _is_complex(self):
+        raise TypeError("complex numbers can't be rounded to integers; round(x, 0) rounds both parts")
+    return convert(round(self), dtypes.default_int_dtype())
 
 
 def _checked(function: Binary, swap: bool = False) -> Binary:

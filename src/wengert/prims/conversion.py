@@ -45,6 +45,8 @@ def convert_values(xp: Any, x: Any, dtype: np.dtype[Any]) -> Any:
         x, old = x.real, "f"
     if old == "f" and new in "iu":
         return float_to_int(xp, x, dtype)
+    if old in "iu" and dtypes.itemsize_bits(x.dtype) < 8:  # ml_dtypes has no way from these to some floats
+        x = x.astype(np.int8)
     if new in "iu" and old in "iu" and dtypes.itemsize_bits(dtype) < 8:
         x = x.astype(np.int8)
     return x.astype(dtype)
