@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from wengert import tree
+from wengert._lazy import lazy_module
 from wengert.config import current
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
@@ -36,6 +37,8 @@ from wengert.transforms.api_util import (
 )
 from wengert.transforms.memo import forget_all
 from wengert.transforms.stages import Lowered, Traced
+
+_placing = lazy_module("wengert.transforms.placing")
 
 
 class Entry:
@@ -378,6 +381,8 @@ def _both_ways(fun: Any, nums: Any, names: Any, what: str) -> tuple[tuple[int, .
                 f"Jitted function has {what}_argnums={tuple(given_nums)}, but only accepts {len(positional)} "
                 f"positional arguments: {fun_name(fun)}({', '.join(positional)})"
             )
+    if positional and not variadic:
+        given_nums = tuple(i % len(positional) for i in given_nums)
     if not accepts_any_keyword(fun):
         for n in given_names:
             if n not in positional and n not in keyword_only:
@@ -427,8 +432,10 @@ def jit(
         afterwards.
       keep_unused: keep arguments that `fun` does not use.
       inline: when called inside of another traced function, leave no trace of the call in its jaxpr.
-      in_shardings, out_shardings, device, backend, compiler_options: accepted for compatibility: programs
-        run on the CPU that the process has.
+      in_shardings: how the arguments are spread over devices, as a prefix of them: their shapes are checked.
+      out_shardings: how the results are, as a prefix of them; they say so afterwards.
+      device: where the results are.
+      backend, compiler_options: accepted for compatibility: programs run on the CPU that the process has.
     Returns:
       A function that behaves as `fun`, with the methods `lower`, `trace`, `eval_shape` and `clear_cache`.
     Raises:
@@ -443,7 +450,10 @@ def jit(
             donate_argnums=donate_argnums,
             donate_argnames=donate_argnames,
             keep_unused=keep_unused,
+            device=device,
             inline=inline,
+            in_shardings=in_shardings,
+            out_shardings=out_shardings,
         )
     check_callable(fun, "jit")
     static = _both_ways(fun, static_argnums, static_argnames, "static")
@@ -454,7 +464,10 @@ def jit(
             f"static_argnames and donate_argnames cannot intersect. Arguments {both[1] or both[0]} appear in both:"
             " a static argument is a Python value, whose memory no result can take."
         )
-    return JitFunction(fun, static, donate, keep_unused, inline)
+    jitted = JitFunction(fun, static, donate, keep_unused, inline)
+    if in_shardings is None and out_shardings is None and device is None:
+        return jitted
+    return _placing.with_shardings(fun, jitted, static[0], in_shardings, out_shardings, device)
 
 
 def make_jaxpr(
