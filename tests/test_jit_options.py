@@ -444,3 +444,26 @@ def test_scopes_stand_in_errors() -> None:
     assert any("in product" in note for note in caught.value.__notes__)
     with pytest.raises(TypeError, match="named_scope name argument must be a string"):
         wengert.named_scope(3)  # type: ignore[arg-type]
+
+
+def test_linear_call() -> None:
+    linear_call = wengert.custom_derivatives.linear_call
+
+    def scaled(r: Any, v: Any) -> Any:  # its transpose is wrong on purpose, to be recognised
+        return linear_call(
+            lambda r, v: {"out": v * r["s"]}, lambda r, ct: ct["out"] * r["s"] * 10, {"s": r}, v
+        )["out"]
+
+    assert scaled(3.0, 2.0) == 6.0
+    assert wengert.jvp(lambda v: scaled(3.0, v), (2.0,), (1.0,))[1] == 3.0
+    for transform in (wengert.grad(scaled, 1), wengert.jit(wengert.grad(scaled, 1))):
+        assert transform(3.0, 2.0) == 30.0
+    np.testing.assert_array_equal(wengert.vmap(wengert.grad(scaled, 1), (0, None))(x, 1.0), 10 * x)
+    np.testing.assert_array_equal(wengert.vmap(scaled)(x, x), x * x)
+    assert wengert.linear_transpose(lambda v: scaled(3.0, v), 1.0)(1.0) == (30.0,)
+    with pytest.raises(TypeError, match="can't be differentiated by its residual arguments"):
+        wengert.grad(scaled)(3.0, 2.0)
+    with pytest.raises(TypeError, match="transpose output pytree structure"):
+        linear_call(lambda r, v: v, lambda r, ct: (ct, ct), (), 1.0)
+    with pytest.raises(TypeError, match=r"returned f32\[3\] as the cotangent of a linear input"):
+        linear_call(lambda r, v: v, lambda r, ct: x, (), 1.0)

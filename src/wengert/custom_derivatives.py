@@ -15,4 +15,5 @@ from wengert.transforms.custom_rules import (
     custom_vjp_primal_tree_values as custom_vjp_primal_tree_values,
     zero_from_primal as zero_from_primal,
 )
+from wengert.transforms.linear_call import linear_call as linear_call
 from wengert.transforms.vjp import closure_convert as closure_convert

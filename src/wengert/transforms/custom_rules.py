@@ -31,6 +31,7 @@ from wengert.transforms.api_util import (
 )
 
 inspect = lazy_module("inspect")
+tree_map = tree.map
 
 Fun = Callable[..., Any]
 
@@ -65,9 +66,9 @@ class CustomVJPPrimal:
         self.perturbed = perturbed
 
 
-def custom_vjp_primal_tree_values(tree_: Any) -> Any:
+def custom_vjp_primal_tree_values(tree: Any) -> Any:
     """The values of a pytree of `CustomVJPPrimal`."""
-    return tree.map(lambda x: x.value, tree_, is_leaf=lambda x: isinstance(x, CustomVJPPrimal))
+    return tree_map(lambda x: x.value, tree, is_leaf=lambda x: isinstance(x, CustomVJPPrimal))
 
 
 def zero_from_primal(val: Any, symbolic_zeros: bool = False) -> Any:
