@@ -137,8 +137,10 @@ _SUBMODULES = (
     "experimental",
     "flatten_util",
     "image",
+    "monitoring",
     "nn",
     "ops",
+    "profiler",
     "random",
     "scipy",
     "sharding",
@@ -151,7 +153,20 @@ _SUBMODULES = (
 
 # Names that are found in these modules when they are first asked for.
 _LATE = {
+    "NamedSharding": "wengert.core.mesh",
+    "P": "wengert.core.mesh",
+    "Shard": "wengert.core.placement",
+    "live_arrays": "wengert._spread",
+    "make_array_from_callback": "wengert._spread",
+    "make_array_from_process_local_data": "wengert._spread",
+    "make_array_from_single_device_arrays": "wengert._spread",
+    "make_mesh": "wengert.core.mesh",
+    "memory": "wengert._spread",
     "pmap": "wengert.transforms.pmap",
+    "reshard": "wengert.sharding",
+    "set_mesh": "wengert.core.mesh",
+    "shard_map": "wengert.transforms.shard_map",
+    "smap": "wengert.transforms.shard_map",
 }
 
 

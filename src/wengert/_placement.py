@@ -17,6 +17,7 @@ from wengert.transforms.api_util import check_arraylike, operand, result
 from wengert.version import __version__
 
 platform = lazy_module("platform")
+_placing = lazy_module("wengert.prims.placing")
 
 
 def _check_backend(backend: str | None) -> None:
@@ -84,21 +85,37 @@ def default_backend() -> str:
 def device_put(
     x: Any, device: Any = None, *, src: Any = None, donate: Any = False, may_alias: Any = None
 ) -> Any:
-    """A pytree of arrays, on a device.
+    """A pytree of arrays, on a device or spread over several.
+
+    Devices share one memory, so nothing is copied: the arrays know where they are.
 
     Args:
       x: a pytree of arrays, NumPy arrays and numbers.
-      device: where to; there is one device, so this changes nothing.
-      src, donate, may_alias: accepted for compatibility.
+      device: a device, a sharding, a `PartitionSpec` over the mesh in force, None (the default device), or a
+        pytree of these that is a prefix of `x`.
+      donate: whether the arrays of `x` are not used afterwards; True, or a prefix of `x`.
+      src, may_alias: accepted for compatibility.
+    Raises:
+      ValueError: `device` is something else, or an array can't be cut as the sharding says.
     """
-    if isinstance(device, Device) and device is not CPU:
-        raise ValueError(f"there is no device {device!r} in this process")
 
     def put(leaf: Any) -> Any:
         check_arraylike(leaf, "device_put", "a leaf")
         return result(operand(leaf))
 
-    return tree.map(put, x)
+    out = tree.map(put, x)
+    if device is not None:
+        out = _placing.spread(out, device, "device_put")
+    if donate is False:
+        return out
+    leaves, structure = tree.flatten(x)
+    results = tree.leaves(out)
+    for i, given in enumerate(tree.broadcast_prefix(donate, x)):
+        leaf = leaves[i]
+        if given and type(leaf) is Array:
+            results[i] = Array(leaf.aval, leaf._np, leaf._owner) if results[i] is leaf else results[i]
+            leaf.delete()  # type: ignore[attr-defined]
+    return tree.unflatten(structure, results)
 
 
 def device_get(x: Any) -> Any:

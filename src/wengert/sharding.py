@@ -1,62 +1,127 @@
-"""Where arrays live, under the names of `jax.sharding`. With one device, that is on it."""
+"""How arrays are spread over devices, under the names of `jax.sharding`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
-from wengert.core.device import CPU, Device
+from wengert.core.device import Device
+from wengert.core.mesh import (
+    AbstractDevice,
+    AbstractMesh,
+    AxisType,
+    Mesh,
+    NamedSharding,
+    PartitionSpec,
+    Sharding,
+    SingleDeviceSharding,
+    get_abstract_mesh,
+    get_mesh,
+    set_mesh,
+    use_abstract_mesh,
+)
+from wengert.prims.placing import spread
+from wengert.transforms.api_util import check_callable, wraps
+from wengert.transforms.shard_map import Infer
 
-__all__ = ["Sharding", "SingleDeviceSharding"]
+__all__ = [
+    "AbstractDevice",
+    "AbstractMesh",
+    "AxisType",
+    "Infer",
+    "ManualAxisType",
+    "Mesh",
+    "NamedSharding",
+    "PartitionSpec",
+    "Sharding",
+    "SingleDeviceSharding",
+    "auto_axes",
+    "explicit_axes",
+    "get_abstract_mesh",
+    "get_mesh",
+    "make_single_device_sharding",
+    "reshard",
+    "set_mesh",
+    "use_abstract_mesh",
+]
 
 
-class Sharding:
-    """How the elements of an array are spread over devices. An abstract class."""
+class ManualAxisType:
+    """Over which axes of a mesh a value inside of `shard_map` differs, or is a part of a sum."""
+
+    __slots__ = ("reduced", "unreduced", "varying")
+
+    def __init__(
+        self, *, varying: Any = frozenset(), unreduced: Any = frozenset(), reduced: Any = frozenset()
+    ):
+        self.varying = frozenset(varying)
+        self.unreduced = frozenset(unreduced)
+        self.reduced = frozenset(reduced)
 
     @property
-    def device_set(self) -> set[Device]:
-        """The devices that hold a part of the array."""
-        raise TypeError(f"{type(self).__name__} does not say on which devices it is")
+    def empty(self) -> bool:
+        return not (self.varying or self.unreduced or self.reduced)
 
-    @property
-    def num_devices(self) -> int:
-        """How many devices hold a part of the array."""
-        return len(self.device_set)
+    def update(self, **fields: Any) -> ManualAxisType:
+        """One with some fields replaced."""
+        return ManualAxisType(**{name: fields.get(name, getattr(self, name)) for name in self.__slots__})
 
-    @property
-    def is_fully_addressable(self) -> bool:
-        """Whether this process can read every part: there is one process."""
-        return True
-
-    @property
-    def is_fully_replicated(self) -> bool:
-        """Whether each device holds all of the array."""
-        return self.num_devices == 1
-
-    def shard_shape(self, global_shape: Sequence[int]) -> tuple[int, ...]:
-        """The shape of the part on each device, for an array of the given shape."""
-        if not self.is_fully_replicated:
-            raise TypeError(f"{type(self).__name__} does not say into which parts it cuts arrays")
-        return tuple(global_shape)
-
-
-class SingleDeviceSharding(Sharding):
-    """All of the array is on one device."""
-
-    def __init__(self, device: Device = CPU, *, memory_kind: str | None = None) -> None:
-        self._device = device
-        self.memory_kind = memory_kind
-
-    @property
-    def device_set(self) -> set[Device]:
-        return {self._device}
+    def _key(self) -> tuple[Any, ...]:
+        return self.varying, self.unreduced, self.reduced
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SingleDeviceSharding):
-            return NotImplemented
-        return (self._device, self.memory_kind) == (other._device, other.memory_kind)
+        return isinstance(other, ManualAxisType) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((SingleDeviceSharding, self._device, self.memory_kind))
+        return hash(self._key())
 
     def __repr__(self) -> str:
-        return f"SingleDeviceSharding(device={self._device!r}, memory_kind={self.memory_kind!r})"
+        return f"ManualAxisType(varying={self.varying}, unreduced={self.unreduced}, reduced={self.reduced})"
+
+
+def make_single_device_sharding(device: Device, *, memory_kind: str | None = None) -> SingleDeviceSharding:
+    """The sharding that puts all of an array on one device."""
+    return SingleDeviceSharding(device, memory_kind=memory_kind)
+
+
+def reshard(xs: Any, out_shardings: Any) -> Any:
+    """A pytree of arrays, spread as `out_shardings`, a prefix of it, says.
+
+    Raises:
+      ValueError: an array can't be cut so.
+    """
+    return spread(xs, out_shardings, "reshard")
+
+
+def auto_axes(f: Callable[..., Any] | None = None, /, *, axes: Any = None, out_sharding: Any = None) -> Any:
+    """`f`, in which axes of the mesh are Auto; its results are spread as `out_sharding` says.
+
+    `out_sharding` may also be given with the call.
+    """
+    if f is None:
+        return lambda g: auto_axes(g, axes=axes, out_sharding=out_sharding)
+    check_callable(f, "auto_axes")
+
+    def with_auto(*args: Any, out_sharding: Any = out_sharding, **kwargs: Any) -> Any:
+        outs = f(*args, **kwargs)
+        return outs if out_sharding is None else spread(outs, out_sharding, "auto_axes")
+
+    return wraps(f, with_auto)
+
+
+def explicit_axes(
+    f: Callable[..., Any] | None = None, /, *, axes: Any = None, in_sharding: Any = None
+) -> Any:
+    """`f`, in which axes of the mesh are Explicit; its arguments are spread as `in_sharding` says.
+
+    `in_sharding` may also be given with the call.
+    """
+    if f is None:
+        return lambda g: explicit_axes(g, axes=axes, in_sharding=in_sharding)
+    check_callable(f, "explicit_axes")
+
+    def with_explicit(*args: Any, in_sharding: Any = in_sharding, **kwargs: Any) -> Any:
+        given = args if in_sharding is None else spread(args, in_sharding, "explicit_axes")
+        return f(*given, **kwargs)
+
+    return wraps(f, with_explicit)

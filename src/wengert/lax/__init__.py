@@ -390,6 +390,7 @@ linalg = lazy_module("wengert.lax.linalg")
 
 # Imported when they are first asked for: the module of each name, within `wengert.prims`.
 _LATE = {
+    "with_sharding_constraint": "placing",
     "AccuracyMode": "precision",
     "DotAlgorithm": "precision",
     "DotAlgorithmPreset": "precision",
@@ -752,6 +753,7 @@ __all__ = [
     "unstack",
     "while_loop",
     "while_p",
+    "with_sharding_constraint",
     "xor_p",
     "zeta",
     "zeta_p",

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
+from wengert._lazy import lazy_module
+from wengert.config import current
 from wengert.core import dtypes
 from wengert.core.array import Array, ArrayBase, from_numpy, wrap
 from wengert.core.avals import ShapedArray
@@ -21,6 +23,9 @@ from wengert.numpy import linear, manipulation, printing, reductions, selection,
 from wengert.numpy._util import PYTHON_SCALARS, ArrayLike, Axis, DTypeLike, convert, user_dtype
 from wengert.numpy.indexing import getitem
 from wengert.numpy.updates import _IndexUpdateHelper
+
+_placement = lazy_module("wengert.core.placement")
+_mesh = lazy_module("wengert.core.mesh")
 
 _namespace: list[ModuleType] = []  # wengert.numpy itself, for __array_namespace__
 
@@ -89,6 +94,8 @@ def _byteswap(self: Any) -> Any:
     dtype = self.dtype
     if dtype.itemsize == 1:
         return self
+    if dtype.kind == "c":
+        return lax.complex(_byteswap(lax.real(self)), _byteswap(lax.imag(self)))
     parts = lax.bitcast_convert_type(self, np.dtype(np.uint8))
     return lax.bitcast_convert_type(lax.rev(parts, (parts.ndim - 1,)), dtype)
 
@@ -356,6 +363,8 @@ def _view(self: Any, dtype: DTypeLike | None = None, type: None = None) -> Any:
     if dtype is None:
         return self
     chosen = user_dtype(dtype, "view")
+    if chosen != self.dtype and "c" in (chosen.kind, self.dtype.kind):
+        return _view_complex(self, chosen)
     old, new = self.dtype.itemsize, chosen.itemsize
     if bool in (chosen, self.dtype) and chosen != self.dtype:
         if self.dtype == bool:
@@ -377,6 +386,25 @@ def _view(self: Any, dtype: DTypeLike | None = None, type: None = None) -> Any:
     return lax.bitcast_convert_type(self, chosen)
 
 
+def _view_complex(self: Any, chosen: Any) -> Any:
+    """`view` from or to complex numbers, as pairs of floats in the last axis."""
+    if self.dtype.kind == "c":
+        if self.ndim == 0:
+            raise ValueError("Cannot view a 0-dimensional array as a dtype of another size.")
+        parts = lax.concatenate(
+            [lax.expand_dims(f(self), (self.ndim,)) for f in (lax.real, lax.imag)], self.ndim
+        )
+        return _view(lax.reshape(parts, (*self.shape[:-1], 2 * self.shape[-1])), chosen)
+    parts = _view(self, np.dtype(f"float{4 * chosen.itemsize}"))
+    if parts.ndim == 0 or parts.shape[-1] % 2:
+        raise ValueError(
+            "When changing to a complex dtype, the last axis must hold pairs of numbers of half its size."
+        )
+    pairs = lax.reshape(parts, (*parts.shape[:-1], parts.shape[-1] // 2, 2))
+    real, imag = (lax.index_in_dim(pairs, i, -1, keepdims=False) for i in (0, 1))
+    return lax.complex(real, imag)
+
+
 def _contains(self: Any, other: Any) -> builtins.bool:
     return builtins.bool(reductions.any(ufuncs.equal(self, other)))
 
@@ -392,7 +420,7 @@ def _iter(self: Any) -> Iterator[Any]:
     shape = self.aval.shape
     if not shape:
         raise TypeError("iteration over a 0-d array")
-    if isinstance(self, Array):
+    if isinstance(self, Array) and not (self.aval.dtype.kind == "V" and current().debug_key_reuse):
         values, row = self._np, ShapedArray(shape[1:], self.aval.dtype, self.aval.weak_type)
         return (wrap(values[i, ...], row) for i in range(shape[0]))
     return iter(manipulation.unstack(self))
@@ -428,7 +456,10 @@ def _array_namespace(self: Any, *, api_version: str | None = None) -> ModuleType
 
 def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:
     """The array on another device."""
-    return self
+    if not isinstance(self, Array):
+        return self
+    where = device if isinstance(device, _mesh.Sharding) else _mesh.SingleDeviceSharding(device)
+    return _placement.placed(self, where)
 
 
 def _block_until_ready(self: Any) -> Any:
@@ -456,7 +487,7 @@ def _numbers_of(self: Array) -> np.ndarray[Any, Any]:
 def _scalar_of(self: Array) -> Any:
     if self.aval.shape:
         raise TypeError(f"Only scalar arrays can be converted to Python scalars; got arr.ndim={self.ndim}")
-    return _numbers_of(self)[()]
+    return _numbers_of(self).item()
 
 
 def _bool(self: Array) -> builtins.bool:
@@ -655,15 +686,27 @@ _ARRAY_METHODS: dict[str, Any] = {
     "is_ready": lambda self: True,
     "clone": _copy,
     "pprint": _property(lambda self: _pprint_of(self), "Of random keys: a function that says what they are."),
-    "addressable_data": lambda self, index: self,
-    "devices": lambda self: {CPU},
+    "addressable_data": lambda self, index: _placement.shards_of(self)[index].data,
+    "devices": lambda self: _placement.sharding_of(self).device_set,
     "platform": lambda self: CPU.platform,
     "on_device_size_in_bytes": lambda self: self.aval.nbytes,
     "unsafe_buffer_pointer": lambda self: self.address(),
-    "device": _property(lambda self: CPU, "The device that holds the array."),
-    "committed": _property(lambda self: False, "Whether the array has been put on a certain device."),
+    "device": _property(
+        lambda self: _placement.device_of(self),
+        "The device that holds the array; its sharding, if several do.",
+    ),
+    "sharding": _property(lambda self: _placement.sharding_of(self), "How it is spread over devices."),
+    "addressable_shards": _property(lambda self: _placement.shards_of(self), "The part on each device."),
+    "global_shards": _property(lambda self: _placement.shards_of(self), "The part on each device."),
+    "committed": _property(
+        lambda self: getattr(self, "placement", None) is not None,
+        "Whether the array has been put on a certain device.",
+    ),
     "is_fully_addressable": _property(lambda self: True, "Whether this process has all of the array."),
-    "is_fully_replicated": _property(lambda self: True, "Whether each device has all of the array."),
+    "is_fully_replicated": _property(
+        lambda self: _placement.sharding_of(self).is_fully_replicated,
+        "Whether each device has all of the array.",
+    ),
     "__bool__": _bool,
     "__int__": lambda self: int(_scalar_of(self)),
     "__float__": lambda self: float(_scalar_of(self)),

@@ -22,6 +22,7 @@ from wengert.core.avals import ShapedArray
 from wengert.core.axes import Meeting, Replica, enter_replica, leave_replica, named_axes, naming_axes
 from wengert.core.device import Device, local_devices
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
+from wengert.core.mesh import Mesh, NamedSharding, PartitionSpec
 from wengert.core.primitive import Primitive
 from wengert.core.source import api_boundary
 from wengert.core.staging import hoist_consts, stage
@@ -271,18 +272,6 @@ class _Unnamed:
         return "<axis of pmap>"
 
 
-class Placement:
-    """How a result of `pmap` is spread: axis `dim` of it over the devices, under the axis' name."""
-
-    __slots__ = ("devices", "dim", "name", "ndim")
-
-    def __init__(self, devices: tuple[Device, ...], name: Any, dim: int | None, ndim: int):
-        self.devices = devices
-        self.name = name
-        self.dim = dim
-        self.ndim = ndim
-
-
 class _Staged:
     """What staging a function for one combination of argument types gave."""
 
@@ -444,7 +433,8 @@ class PmapFunction:
         out = result(out)
         if type(out) is Array:
             name = "_internal_pmap_axis_name" if isinstance(self._name, _Unnamed) else self._name
-            out.placement = Placement(devices, name, to, out.ndim)
+            spec = PartitionSpec() if to is None else PartitionSpec(*[None] * to, name)
+            out.placement = NamedSharding(Mesh(devices, (name,)), spec)
         return out
 
     def trace(self, *args: Any, **kwargs: Any) -> Any:
