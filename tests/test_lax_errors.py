@@ -93,7 +93,7 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         r"\(3,\) and \(2,\)",
     ),
-    (lambda: lax.dot(F, F), TypeError, r"Incompatible shapes for dot: got \(3, 4\) and \(3, 4\)"),
+    (lambda: lax.dot(F, F), ValueError, r"got shapes \(3, 4\) and \(3, 4\)"),
     (lambda: lax.batch_matmul(V, V), ValueError, "at least 2D"),
     (lambda: lax.dynamic_slice(V, (0, 0), (1,)), ValueError, r"Length of slice indices.*\(2 vs \(3,\)\)"),
     (lambda: lax.dynamic_slice(V, (0,), (4,)), TypeError, r"slice_sizes \(4,\) for operand shape \(3,\)"),

@@ -240,6 +240,8 @@ def scan(
     init_flat, carry_tree = _flatten("scan", init)
     xs_flat, xs_tree = _flatten("scan", xs)
     n = _scan_length(xs_flat, length)
+    if operator.index(unroll) < 0:
+        raise ValueError(f"`unroll` must be a `bool` or a non-negative `int`, got {unroll}.")
     if current().disable_jit:
         return _scan_in_python(f, init, xs_flat, xs_tree, n, reverse)
     in_tree = tree.treedef_tuple((carry_tree, xs_tree))
@@ -255,7 +257,7 @@ def scan(
             break
         init_flat = promoted
     _check_carry_types("scan body", _first_name(f, 0, "c"), carry_tree, carry_avals, out_carry)
-    carry, ys = bind_scan(body, init_flat, xs_flat, n, reverse, n or 1 if unroll is True else int(unroll))
+    carry, ys = bind_scan(body, init_flat, xs_flat, n, reverse, n or 1 if unroll is True else operator.index(unroll))
     return tree.unflatten(carry_tree, carry), tree.unflatten(ys_tree, ys)
 
 
@@ -733,9 +735,9 @@ def map(f: Fun, xs: Any, *, batch_size: int | None = None) -> Any:
       batch_size: work on that many slices at once, with `vmap`.
     """
     check_callable(f, "map")
-    if batch_size is None:
+    if not batch_size:
         return scan(lambda _, x: (None, f(x)), None, xs)[1]
-    if batch_size < 1:
+    if batch_size < 0:
         raise ValueError(f"map takes a batch_size of at least 1, got {batch_size}")
     leaves, treedef = _flatten("map", xs)
     n = _scan_length(leaves, None)

@@ -71,14 +71,14 @@ def padtype_to_pads(
     """The padding, before and after each axis, that "SAME", "SAME_LOWER" or "VALID" stands for.
 
     Raises:
-      ValueError: there is no such name.
+      RuntimeError: there is no such name.
     """
     name = padding.upper() if isinstance(padding, str) else getattr(padding, "name", str(padding))
     if name == "VALID":
         return [(0, 0)] * len(in_shape)
     if name not in ("SAME", "SAME_LOWER"):
-        raise ValueError(
-            f"Unknown padding type: {padding!r}; it is one of SAME, SAME_LOWER, VALID, or pairs of numbers"
+        raise RuntimeError(
+            f"Unrecognized padding type: {padding!r}; it is one of SAME, SAME_LOWER, VALID, or pairs of numbers"
         )
     found = []
     for size, window, stride in zip(in_shape, window_shape, window_strides):
@@ -186,7 +186,7 @@ def _conv_aval(
         ("rhs_dilation", rhs_dilation),
     ):
         if len(value) != space:
-            raise TypeError(
+            raise ValueError(
                 f"conv_general_dilated {name} {value} must have one entry for each of {space} spatial axes."
             )
     if any(
@@ -475,6 +475,11 @@ def conv_general_dilated(
         _ints(rhs_dilation, space),
     )
     if isinstance(padding, str):
+        if any(d != 1 for d in base):
+            raise ValueError(
+                "String padding is not implemented for transposed convolution using this op: with lhs_dilation say how"
+                " much padding there is, as pairs of numbers, or use conv_transpose."
+            )
         extent = [dilated(x[a], d) for a, d in zip(numbers.lhs_spec[2:], base)]
         window = [dilated(k[a], d) for a, d in zip(numbers.rhs_spec[2:], holes)]
         padding = padtype_to_pads(extent, window, strides, padding)

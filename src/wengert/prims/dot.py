@@ -11,11 +11,12 @@ import numpy as np
 
 from wengert._lazy import lazy_module
 from wengert.core import dtypes
+from wengert.core.array import ArrayBase
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, add_cotangents, is_undefined, is_zero
 from wengert.prims.axes import transpose
-from wengert.prims.constructors import Shape, check_dtype, same_dtype, shape_of
+from wengert.prims.constructors import Shape, as_operand, check_dtype, same_dtype, shape_of
 from wengert.prims.conversion import convert
 
 _descriptions = lazy_module("wengert.prims.precision")
@@ -220,7 +221,10 @@ def _dot_batch(
 
 
 def _dot_emit(ctx: Any, outs: Any, x: Any, y: Any, *, dimension_numbers: Dims, **params: Any) -> Any:
-    if x.aval.dtype.kind == "c":
+    dtype = x.aval.dtype
+    if dtype.kind == "c" or (
+        dtype.name in dtypes.ML_NAMES and dtype.name != "bfloat16"
+    ):  # none that registers hold
         return None
     contracting, batch = dimension_numbers
     ctx.dot(outs[0], x, y, contracting, batch)
@@ -263,13 +267,24 @@ def dot_general(
     """
     if precision is not None:
         check_precision(precision)
-    lhs, rhs = same_dtype("dot_general", lhs, rhs)
+    lhs, rhs = _common_dtype(lhs, rhs)
     (cx, cy), (bx, by) = dimension_numbers
     dims = (_axes(cx), _axes(cy)), (_axes(bx), _axes(by))
     element = None if preferred_element_type is None else dtypes.canonicalize_dtype(preferred_element_type)
+    if element is not None and element.kind in "iub" and dtypes.kind_of(dtypes.dtype(lhs)) in "fc":
+        return convert(_bind(lhs, rhs, dims, precision, dtypes.dtype(lhs)), element)
     if element is None and not (dtypes.is_weakly_typed(lhs) and dtypes.is_weakly_typed(rhs)):
         element = dtypes.dtype(lhs)
     return _bind(lhs, rhs, dims, precision, element)
+
+
+def _common_dtype(lhs: Any, rhs: Any) -> list[Any]:
+    """The operands, of which one may be of a wider dtype, in a common one."""
+    x, y = as_operand("dot_general", lhs), as_operand("dot_general", rhs, 1)
+    if isinstance(x, ArrayBase) and isinstance(y, ArrayBase) and x.dtype != y.dtype:
+        dtype = dtypes.promote_types(x.dtype, y.dtype)
+        return [convert(x, dtype), convert(y, dtype)]
+    return same_dtype("dot_general", x, y)
 
 
 def _axes(axes: Any) -> Shape:
@@ -288,12 +303,15 @@ def dot(
     """The product of vectors and matrices; with `dimension_numbers`, `dot_general`.
 
     Raises:
-      TypeError: an operand has no axis or more than two, or sizes do not agree.
+      ValueError: an operand has no axis or more than two, or sizes do not agree.
     """
     if dimension_numbers is None:
         x, y = shape_of(lhs), shape_of(rhs)
         if not (1 <= len(x) <= 2 and 1 <= len(y) <= 2 and x[-1] == y[0]):
-            raise TypeError(f"Incompatible shapes for dot: got {x} and {y}.")
+            raise ValueError(
+                "dot takes vectors and matrices, and sums over the last axis of lhs and the first of rhs, which are to be"
+                f" of one size; got shapes {x} and {y}. State dimension_numbers for anything else."
+            )
         dimension_numbers = (((len(x) - 1,), (0,)), ((), ()))
     return dot_general(lhs, rhs, dimension_numbers, precision, preferred_element_type)
 

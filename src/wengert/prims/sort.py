@@ -14,7 +14,7 @@ from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, is_zero
 from wengert.prims.arithmetic import neg
 from wengert.prims.axes import batch_to
-from wengert.prims.constructors import as_operand, canonical_axis, check_dtype, shape_of
+from wengert.prims.constructors import as_operand, canonical_axis, check_dtype, dtype_of, shape_of
 from wengert.prims.gather import GatherDimensionNumbers, GatherScatterMode, gather_p
 from wengert.prims.shape import broadcasted_iota, expand_dims
 
@@ -181,7 +181,12 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> list[Any]:
     return list(top_k_p.bind(operand, k=operator.index(k), axis=axis, is_stable=True))
 
 
-def _signed_top_k(operand: Any, k: int, axis: int, negate: bool) -> list[Any]:
+def _signed_top_k(operand: Any, k: int, axis: int, aggregate: bool, negate: bool) -> list[Any]:
+    operand = as_operand("approx_top_k", operand)
+    if dtypes.kind_of(dtype_of(operand)) != "f":
+        raise ValueError(f"operand must be a floating type, got {dtype_of(operand)}")
+    if not aggregate:  # all candidates, which here are all elements
+        k = shape_of(operand)[axis]
     values, index = top_k(neg(operand) if negate else operand, k, axis=axis)
     return [neg(values) if negate else values, index]
 
@@ -194,8 +199,14 @@ def approx_max_k(
     reduction_input_size_override: int = -1,
     aggregate_to_topk: bool = True,
 ) -> list[Any]:
-    """The k greatest elements along an axis and their indices; exact, whatever `recall_target` says."""
-    return _signed_top_k(operand, k, reduction_dimension, False)
+    """The k greatest elements along an axis and their indices; exact, whatever `recall_target` says.
+
+    Without `aggregate_to_topk` all elements that are candidates come back, in order.
+
+    Raises:
+      ValueError: the elements are no floats.
+    """
+    return _signed_top_k(operand, k, reduction_dimension, aggregate_to_topk, False)
 
 
 def approx_min_k(
@@ -206,5 +217,11 @@ def approx_min_k(
     reduction_input_size_override: int = -1,
     aggregate_to_topk: bool = True,
 ) -> list[Any]:
-    """The k least elements along an axis and their indices; exact, whatever `recall_target` says."""
-    return _signed_top_k(operand, k, reduction_dimension, True)
+    """The k least elements along an axis and their indices; exact, whatever `recall_target` says.
+
+    Without `aggregate_to_topk` all elements that are candidates come back, in order.
+
+    Raises:
+      ValueError: the elements are no floats.
+    """
+    return _signed_top_k(operand, k, reduction_dimension, aggregate_to_topk, True)
