@@ -52,7 +52,7 @@ from wengert.scipy.special._gamma import (
     polygamma,
     zeta,
 )
-from wengert.scipy.special._harmonics import bessel_jn, i0, i0e, i1, i1e, sph_harm_y
+from wengert.scipy.special._harmonics import bessel_jn, i0, i0e, i1, i1e, lpmn, lpmn_values, sph_harm_y
 from wengert.scipy.special._integrals import exp1, expi, expn, hyp1f1, hyp2f1, sici, spence
 
 __all__ = [
@@ -94,6 +94,8 @@ __all__ = [
     "loggamma",
     "logit",
     "logsumexp",
+    "lpmn",
+    "lpmn_values",
     "multigammaln",
     "ndtr",
     "ndtri",

@@ -55,28 +55,31 @@ def bessel_jn(z: ArrayLike, *, v: int, n_iter: int = 50) -> Any:
     return jnp.stack([bessel_j_p.bind(z, order=n) for n in range(highest + 1)])
 
 
-def _legendre(n: Any, m: Any, theta: Any, n_max: int) -> Any:
-    """The normalized associated Legendre functions of cos(theta), for 0 <= m; 0 where n < m.
+def _legendre(n: Any, m: Any, x: Any, y: Any, n_max: int, normalized: bool = True) -> Any:
+    """The associated Legendre functions of x, for 0 <= m; 0 where n < m. y is sqrt(1 - x**2).
 
     By the recurrence in the degree (DLMF 14.10.3), from that of degree and order m; with the phase of Condon and
     Shortley.
     """
-    x, y = jnp.cos(theta), jnp.abs(jnp.sin(theta))
     order = m.astype(x.dtype)
-    first = jnp.full(jnp.broadcast_shapes(n.shape, m.shape, x.shape), math.sqrt(0.25 / math.pi), x.dtype)
+    start = math.sqrt(0.25 / math.pi) if normalized else 1.0
+    first = jnp.full(jnp.broadcast_shapes(n.shape, m.shape, x.shape), start, x.dtype)
 
     def raise_both(k: Any, p: Any) -> Any:
         number = k.astype(x.dtype)
-        return jnp.where(k <= m, -jnp.sqrt((2 * number + 1) / (2 * number)) * y * p, p)
+        factor = jnp.sqrt((2 * number + 1) / (2 * number)) if normalized else 2 * number - 1
+        return jnp.where(k <= m, -factor * y * p, p)
 
     def raise_degree(k: Any, state: Any) -> Any:
         before, p, found = state
         active = k > m
-        degree = k.astype(x.dtype)
-        gap = jnp.where(active, degree * degree - order * order, 1.0)
-        last = jnp.where(active, (degree - 1) ** 2 - order * order, 0.0)
-        wide = 4 * degree * degree - 1
-        ahead = jnp.sqrt(wide / gap) * (x * p - jnp.sqrt(last / (4 * (degree - 1) ** 2 - 1)) * before)
+        degree, lower = k.astype(x.dtype), jnp.where(active, order, 0.0)
+        if normalized:
+            wide, narrow = 4 * degree * degree - 1, 4 * (degree - 1) ** 2 - 1
+            last = jnp.sqrt(((degree - 1) ** 2 - lower * lower) / narrow)
+            ahead = jnp.sqrt(wide / (degree * degree - lower * lower)) * (x * p - last * before)
+        else:
+            ahead = ((2 * degree - 1) * x * p - (degree + lower - 1) * before) / (degree - lower)
         before, p = jnp.where(active, p, before), jnp.where(active, ahead, p)
         return before, p, jnp.where(active & (n == k), p, found)
 
@@ -88,7 +91,7 @@ def _legendre(n: Any, m: Any, theta: Any, n_max: int) -> Any:
 
 def _harmonic(n: Any, m: Any, theta: Any, phi: Any, n_max: int) -> Any:
     size = jnp.abs(m)
-    radius = _legendre(n, size, theta, n_max)
+    radius = _legendre(n, size, jnp.cos(theta), jnp.abs(jnp.sin(theta)), n_max)
     radius = jnp.where((m < 0) & (size % 2 == 1), -radius, radius)
     angle = m * phi
     return lax.complex(*jnp.broadcast_arrays(radius * jnp.cos(angle), radius * jnp.sin(angle)))
@@ -143,3 +146,51 @@ def _gradient(function: Any) -> Any:
         return jnp.stack([along_a, along_b], axis=-1)
 
     return gradient
+
+
+def lpmn_values(m: int, n: int, z: Any, is_normalized: bool) -> Any:
+    """The associated Legendre functions of all degrees up to n and orders up to m: shape (m + 1, n + 1, len(z)).
+
+    Args:
+      m, n: known while tracing.
+      z: numbers from -1 to 1, of one axis.
+      is_normalized: whether they are multiplied by sqrt((2n + 1) / (4 pi) (n - m)! / (n + m)!), as in spherical
+        harmonics.
+    Raises:
+      ValueError: z has another number of axes; m or n is negative.
+    """
+    highest_order, highest = operator.index(m), operator.index(n)
+    (x,) = reals("lpmn_values", z)
+    if x.ndim != 1:
+        raise ValueError(f"z must be a 1D array, but has the shape {x.shape}. Use z.ravel(), or vmap.")
+    if min(highest_order, highest) < 0:
+        raise ValueError(f"m and n are the greatest order and degree, not negative; got {m} and {n}.")
+    order, degree = np.ogrid[: highest_order + 1, : highest + 1]
+    y = jnp.sqrt((1 - x) * (1 + x))
+    degrees, orders = jnp.asarray(degree[..., None]), jnp.asarray(order[..., None])
+    return _legendre(degrees, orders, x, y, highest, bool(is_normalized))
+
+
+def lpmn(m: int, n: int, z: Any) -> tuple[Any, Any]:
+    """The associated Legendre functions of all degrees up to n and orders up to m, and their derivatives.
+
+    Both of shape (m + 1, n + 1, len(z)), without normalization; see `lpmn_values`.
+    """
+    (x,) = reals("lpmn", z)
+    found = lpmn_values(m, n, x, False)
+    at_end = jnp.abs(x) == 1
+    inside = jnp.where(at_end, 0.0, x)
+    slope = jvp(lambda at: lpmn_values(m, n, at, False), (inside,), (jnp.ones_like(x),))[1]
+    return found, jnp.where(at_end, _slopes_at_the_ends(m, n, x), slope)
+
+
+def _slopes_at_the_ends(m: int, n: int, x: Any) -> Any:
+    """The derivatives at 1 and -1: finite but for order 1, 0 from order 3 on (DLMF 14.8.1, differentiated)."""
+    order, degree = np.ogrid[: m + 1, : n + 1]
+    at_one = np.zeros((m + 1, n + 1))
+    at_one = np.where(order == 0, degree * (degree + 1) / 2, at_one)
+    at_one = np.where((order == 1) & (degree > 0), np.inf, at_one)
+    at_one = np.where(order == 2, -(degree + 2) * (degree + 1) * degree * (degree - 1) / 4, at_one)
+    odd = np.where((degree + (order != 1)) % 2 == 1, -1.0, 1.0)
+    sides = [jnp.asarray(side, x.dtype)[..., None] for side in (at_one, at_one * odd)]
+    return jnp.where(x > 0, *sides)

@@ -1,0 +1,27 @@
+"""The binomial distribution: successes among `n` trials of probability `p`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wengert import numpy as jnp
+from wengert.scipy import special
+from wengert.scipy.stats._support import shifted
+from wengert.typing import ArrayLike
+
+__all__ = ["logpmf", "pmf"]
+
+
+def logpmf(k: ArrayLike, n: ArrayLike, p: ArrayLike, loc: ArrayLike = 0) -> Any:
+    """The logarithm of the probability of k."""
+    y, n, p = shifted("binom.logpmf", k, n, p, loc=loc)
+    inside = (y >= 0) & (y <= n)
+    y = jnp.where(inside, y, 0.0)
+    n_choose_y = special.gammaln(n + 1) - special.gammaln(y + 1) - special.gammaln(n - y + 1)
+    found = n_choose_y + special.xlogy(y, p) + special.xlog1py(n - y, -p)
+    return jnp.where(inside, found, -jnp.inf)
+
+
+def pmf(k: ArrayLike, n: ArrayLike, p: ArrayLike, loc: ArrayLike = 0) -> Any:
+    """The probability of k."""
+    return jnp.exp(logpmf(k, n, p, loc))
