@@ -8,6 +8,7 @@ import numpy as np
 from cases import FLOATS, Arg, row
 
 from wengert import lax
+from wengert.prims.fft import fft_along
 
 
 def parts(z: Any) -> list[Any]:
@@ -70,4 +71,23 @@ row(
     "complex64 complex128",
     linear=(0,),
     ulps=32,
+)
+# along other axes than the last ones, which the functions of numpy.fft ask for
+row(
+    "fft along other axes",
+    lambda x: parts(fft_along(x, lax.FftType.RFFT, (4, 3), (1, 0))),
+    lambda x: numpy_parts(np.fft.rfftn(x, axes=(1, 0))),
+    [Arg((3, 4, 2))],
+    smooth=(0,),
+    linear=(0,),
+    **FFT,
+)
+row(
+    "fft along other axes, inverse",
+    lambda x, y: fft_along(lax.complex(x, y), lax.FftType.IRFFT, (4,), (0,)),
+    lambda x, y: np.fft.irfft(x + 1j * y, 4, axis=0),
+    [Arg((3, 2))] * 2,
+    smooth=(0, 1),
+    linear=(0, 1),
+    **FFT,
 )

@@ -29,6 +29,7 @@ from wengert.numpy._util import (
     user_dtype,
 )
 from wengert.numpy.manipulation import roll
+from wengert.prims.fft import fft_along
 
 __all__ = [
     "fft",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 _FFT, _IFFT, _RFFT, _IRFFT = lax.FftType
-_AT_ONCE = 3  # axes that lax.fft transforms at a time
+_AT_ONCE = 3  # axes that the primitive transforms at a time
 # the power of the number of elements that forward transforms are scaled by; inverse ones by the opposite power
 _POWERS = {None: 0.0, "backward": 0.0, "ortho": -0.5, "forward": -1.0}
 _OTHER_WAY = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
@@ -101,21 +102,11 @@ def resized(x: Any, sizes: dict[int, int]) -> Any:
     return lax.pad(x, scalar(0, x.dtype), [(0, n, 0) for n in after]) if any(after) else x
 
 
-def along_last(x: Any, axes: tuple[int, ...], transform: Callable[[Any], Any]) -> Any:
-    """transform(x), which is along its last axes, along others."""
-    others = [i for i in range(x.ndim) if i not in axes]
-    order = [*others, *axes]
-    if order == list(range(x.ndim)):
-        return transform(x)
-    back = sorted(range(x.ndim), key=order.__getitem__)
-    return lax.transpose(transform(lax.transpose(x, order)), back)
-
-
 def _in_groups(x: Any, kind: lax.FftType, axes: tuple[int, ...], lengths: Sequence[int]) -> Any:
     """The transform along all the axes, of which the last one is special if one side is real."""
 
     def apply(x: Any, kind: lax.FftType, part: slice) -> Any:
-        return along_last(x, axes[part], lambda y: lax.fft(y, kind, lengths[part]))
+        return fft_along(x, kind, tuple(lengths[part]), axes[part])
 
     others = {_RFFT: _FFT, _IRFFT: _IFFT}.get(kind, kind)
     rest = max(0, len(axes) - _AT_ONCE)
@@ -141,8 +132,7 @@ def _transformed(
     if s is not None:
         s = [static_int(n, "an entry of s") for n in s]
     where = _axes(name, s, axes, x.ndim)
-    if kind != _RFFT and x.dtype.kind != "c":
-        x = lax.fft(x, kind, ())  # of nothing, but complex
+    x = lax.fft(x, kind, ())  # along no axis: makes x complex or real, as it must be
     if not where:
         return x
     lengths = [x.shape[i] for i in where] if s is None else s

@@ -23,7 +23,6 @@ from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, is_undefined, is_zero
 from wengert.prims.arithmetic import conj, mul
-from wengert.prims.axes import batch_to
 from wengert.prims.constructors import Shape, as_operand, constant, dtype_of, linear_jvp, shape_of
 from wengert.prims.conversion import convert
 from wengert.prims.logic import bitwise_or, eq
@@ -67,7 +66,20 @@ def _workers(size: int, lines: int) -> int:
     return min(current().num_threads or cpus, cpus)
 
 
-def _fft_aval(x: ShapedArray, *, fft_type: FftType, fft_lengths: Shape) -> ShapedArray:
+# The primitive has a parameter `axes` where it is not along the last axes, in their order.
+
+
+def _placed(axes: Shape | None, k: int, ndim: int) -> Shape:
+    return tuple(range(ndim - k, ndim)) if axes is None else axes
+
+
+def _axes_parameter(axes: Shape, ndim: int) -> dict[str, Shape]:
+    return {} if axes == _placed(None, len(axes), ndim) else {"axes": axes}
+
+
+def _fft_aval(
+    x: ShapedArray, *, fft_type: FftType, fft_lengths: Shape, axes: Shape | None = None
+) -> ShapedArray:
     name, k = fft_type.name, len(fft_lengths)
     if not 1 <= k <= _MOST_AXES:
         raise ValueError(
@@ -86,67 +98,80 @@ def _fft_aval(x: ShapedArray, *, fft_type: FftType, fft_lengths: Shape) -> Shape
     halved = (*fft_lengths[:-1], fft_lengths[-1] // 2 + 1)
     if fft_type >= FftType.RFFT and fft_lengths[-1] < 1:
         raise ValueError(f"{name} needs a last axis of positive length, got fft_lengths {fft_lengths}")
+    axes = _placed(axes, k, x.ndim)
+    sizes = tuple([x.shape[a] for a in axes])
+    dtype = x.dtype
+    wanted = made = fft_lengths
     if fft_type == FftType.IRFFT:
-        if x.shape[-k:] != halved:
+        wanted, dtype = halved, dtypes.to_floating_dtype(dtype)
+        if sizes != halved:
             raise ValueError(
                 f"IRFFT input shape {x.shape} must end in {halved} for fft_lengths {fft_lengths}: "
                 "of the last axis n // 2 + 1 values are kept"
             )
-        return ShapedArray((*x.shape[:-k], *fft_lengths), dtypes.to_floating_dtype(x.dtype))
-    if x.shape[-k:] != fft_lengths:
+    elif real:
+        made, dtype = halved, dtypes.to_complex_dtype(dtype)
+    if sizes != wanted:
         raise ValueError(
             f"{name} input shape {x.shape} minor dimensions must be equal to fft_lengths {fft_lengths}"
         )
-    if real:
-        return ShapedArray((*x.shape[:-k], *halved), dtypes.to_complex_dtype(x.dtype))
-    return ShapedArray(x.shape, x.dtype)
+    shape = list(x.shape)
+    for a, n in zip(axes, made):
+        shape[a] = n
+    return ShapedArray(shape, dtype)
 
 
-def _fft_impl(xp: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape) -> Any:
+def _fft_impl(xp: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape, axes: Shape | None = None) -> Any:
     k, name = len(fft_lengths), fft_type.name.lower()
+    axes = _placed(axes, k, x.ndim)
     if x.size == 0:
-        aval = _fft_aval(ShapedArray(x.shape, x.dtype), fft_type=fft_type, fft_lengths=fft_lengths)
+        aval = ShapedArray(x.shape, x.dtype)
+        aval = _fft_aval(aval, fft_type=fft_type, fft_lengths=fft_lengths, axes=axes)
         return xp.zeros(aval.shape, aval.dtype)
     if x.size <= _SMALL:
         library, options = xp.fft, {}
     else:
-        library, options = scipy_fft, {"workers": _workers(x.size, x.size // x.shape[-1])}
+        library, options = scipy_fft, {"workers": _workers(x.size, x.size // x.shape[axes[-1]])}
     if k > 1:
-        return getattr(library, name + "n")(x, fft_lengths, axes=tuple(range(-k, 0)), **options)
-    return getattr(library, name)(x, fft_lengths[0], **options)
+        return getattr(library, name + "n")(x, fft_lengths, axes, **options)
+    return getattr(library, name)(x, fft_lengths[0], axes[0], **options)
 
 
-def _inner_scaled(x: Any, n: int, factor: float) -> Any:
-    """x with those of its values along the last axis scaled that stand for their conjugates too.
+def _inner_scaled(x: Any, n: int, axis: int, factor: float) -> Any:
+    """x with those of its values along an axis scaled that stand for their conjugates too.
 
     These are all but the first, and but the last one if the n values of the whole axis are an even number.
     """
-    shape = shape_of(x)
-    place = broadcasted_iota(np.int32, shape, len(shape) - 1)
+    place = broadcasted_iota(np.int32, shape_of(x), axis)
     alone = eq(place, np.int32(0))
     if n % 2 == 0:
         alone = bitwise_or(alone, eq(place, np.int32(n // 2)))
     return select(alone, x, mul(x, constant(x, factor)))
 
 
-def _fft_transpose(ct: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape) -> Any:
+def _fft_transpose(ct: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape, **axes: Shape) -> Any:
     if not is_undefined(x):
         return [None]
     if is_zero(ct):
         return [Zero(x.aval)]
     n, size = fft_lengths[-1], math.prod(fft_lengths)
+    halved = axes["axes"][-1] if axes else x.aval.ndim - 1
     if fft_type == FftType.RFFT:
         # the inverse counts the inner values twice, for their conjugates; in the sum to transpose they count once
-        back = fft_p.bind(conj(_inner_scaled(ct, n, 0.5)), fft_type=FftType.IRFFT, fft_lengths=fft_lengths)
+        once = conj(_inner_scaled(ct, n, halved, 0.5))
+        back = fft_p.bind(once, fft_type=FftType.IRFFT, fft_lengths=fft_lengths, **axes)
         return [mul(back, constant(back, size))]
     if fft_type == FftType.IRFFT:
-        back = conj(fft_p.bind(ct, fft_type=FftType.RFFT, fft_lengths=fft_lengths))
-        return [mul(_inner_scaled(back, n, 2), constant(back, 1 / size))]
-    return [fft_p.bind(ct, fft_type=fft_type, fft_lengths=fft_lengths)]
+        back = conj(fft_p.bind(ct, fft_type=FftType.RFFT, fft_lengths=fft_lengths, **axes))
+        return [mul(_inner_scaled(back, n, halved, 2), constant(back, 1 / size))]
+    return [fft_p.bind(ct, fft_type=fft_type, fft_lengths=fft_lengths, **axes)]
 
 
-def _fft_batch(axis: Any, args: Any, dims: Any, **params: Any) -> Any:
-    return fft_p.bind(batch_to(args[0], dims[0], axis.size, 0), **params), 0
+def _fft_batch(axis: Any, args: Any, dims: Any, *, axes: Shape | None = None, **params: Any) -> Any:
+    x, dim = args[0], dims[0]
+    ndim = len(shape_of(x))
+    moved = tuple([a + (a >= dim) for a in _placed(axes, len(params["fft_lengths"]), ndim - 1)])
+    return fft_p.bind(x, **params, **_axes_parameter(moved, ndim)), dim
 
 
 fft_p: Primitive = Primitive(
@@ -167,6 +192,11 @@ def _type_of(fft_type: FftType | str) -> FftType:
             raise ValueError(f"Unknown FFT type '{fft_type}'; it is one of {', '.join(FftType.__members__)}")
         return found
     return FftType(fft_type)
+
+
+def fft_along(x: Any, kind: FftType, lengths: Shape, axes: Shape) -> Any:
+    """The transform along any axes, 1 to 3 different ones counted from the front, of an x with the right dtype."""
+    return fft_p.bind(x, fft_type=kind, fft_lengths=lengths, **_axes_parameter(axes, len(shape_of(x))))
 
 
 def fft(x: Any, fft_type: FftType | str, fft_lengths: Sequence[int]) -> Any:
