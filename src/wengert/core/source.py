@@ -201,12 +201,30 @@ def filter_traceback(error: BaseException) -> None:
     """
     if _show_all():
         return
+    _note_where(error)
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         link.__traceback__ = _users_part(link.__traceback__)
         link = link.__cause__ or link.__context__
+
+
+def _note_where(error: BaseException) -> None:
+    """If `error` was raised in this package, note the user's line that called it, unless its text names one."""
+    trace, line = error.__traceback__, None
+    users = False
+    while trace is not None:
+        users = not _internal[trace.tb_frame.f_code.co_filename]
+        if users:
+            line = SourceLine(trace.tb_frame.f_code, trace.tb_lasti)
+        trace = trace.tb_next
+    if line is None:  # the traceback goes up to the public function only
+        line = current_frame()
+    if users or line is None:
+        return
+    if f"{os.path.basename(line.filename)}:" not in "".join((str(error), *getattr(error, "__notes__", ()))):
+        user_context(error, line)
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy import reductions, ufuncs
 from wengert.numpy._util import (
     ArrayLike,
@@ -51,9 +52,9 @@ def diff(
     if n == 0:
         return a
     if n < 0:
-        raise ValueError(f"order must be non-negative but got {n}")
+        raise user_context(ValueError(f"order must be non-negative but got {n}"))
     if a.ndim == 0:
-        raise ValueError("diff requires input that is at least one dimensional")
+        raise user_context(ValueError("diff requires input that is at least one dimensional"))
     axis = axis_index(axis, a.ndim)
     ends = []
     for extra in (prepend, append):
@@ -91,17 +92,21 @@ def gradient(f: ArrayLike, *varargs: ArrayLike, axis: Axis = None, edge_order: i
     f = as_array(f, "gradient")
     f = convert(f, inexact_dtype(f.dtype))
     if edge_order not in (None, 1):
-        raise NotImplementedError("The 'edge_order' argument to jnp.gradient is not supported, but for 1.")
+        raise user_context(
+            NotImplementedError("The 'edge_order' argument to jnp.gradient is not supported, but for 1.")
+        )
     axes = axis_tuple(axis, f.ndim)
     if any(f.shape[i] < 2 for i in axes):
-        raise ValueError(
-            "Shape of array too small to calculate a numerical gradient, at least 2 elements are required."
+        raise user_context(
+            ValueError(
+                "Shape of array too small to calculate a numerical gradient, at least 2 elements are required."
+            )
         )
     spacings: list[Any] = list(varargs) if varargs else [1.0]
     if len(spacings) == 1:
         spacings = spacings * len(axes)
     if len(spacings) != len(axes):
-        raise TypeError(f"Invalid number of spacing arguments {len(spacings)} for axes={axes}")
+        raise user_context(TypeError(f"Invalid number of spacing arguments {len(spacings)} for axes={axes}"))
     results = [_gradient_along(f, as_array(h), i) for h, i in zip(spacings, axes, strict=True)]
     return results[0] if len(axes) == 1 else results
 
@@ -115,7 +120,9 @@ def _gradient_along(f: Any, h: Any, axis: int) -> Any:
         middle = _multiply(_subtract(_part(f, 2, n, axis), _part(f, 0, n - 2, axis)), scalar(0.5, f.dtype))
         return ufuncs.divide(lax.concatenate([first, middle, last], axis), h)
     if h.ndim != 1 or h.shape[0] != n:
-        raise ValueError("when 1d, distances must match the length of the corresponding dimension")
+        raise user_context(
+            ValueError("when 1d, distances must match the length of the corresponding dimension")
+        )
     shape = tuple(n - 1 if i == axis else 1 for i in range(f.ndim))
     steps = broadcast_to_shape(
         reshape(diff(h), shape), tuple(n - 1 if i == axis else d for i, d in enumerate(f.shape))
@@ -188,7 +195,7 @@ def interp(
     """
     points, values = as_array(xp, "interp"), as_array(fp, "interp")
     if points.shape != values.shape or points.ndim != 1:
-        raise ValueError("xp and fp must be one-dimensional arrays of equal size")
+        raise user_context(ValueError("xp and fp must be one-dimensional arrays of equal size"))
     x, points = promote_dtypes_inexact(as_array(x, "interp"), points)
     (values,) = promote_dtypes_inexact(values)
     if period is not None:
@@ -217,7 +224,9 @@ def interp(
 def _beyond(f: Any, outside: Any, edge: Any, given: Any, name: str) -> Any:
     if isinstance(given, str):
         if given != "extrapolate":
-            raise ValueError(f"the only valid string value of `{name}` is 'extrapolate', but got: {given!r}")
+            raise user_context(
+                ValueError(f"the only valid string value of `{name}` is 'extrapolate', but got: {given!r}")
+            )
         return f
     return where(outside, edge if given is None else given, f)
 
@@ -249,11 +258,11 @@ def correlate(
 def _convolved(name: str, a: Any, v: Any, mode: str, preferred: Any) -> Any:
     x, y = as_array(a, name), as_array(v, name)
     if x.ndim != 1 or y.ndim != 1:
-        raise ValueError(f"{name}() only support 1-dimensional inputs.")
+        raise user_context(ValueError(f"{name}() only support 1-dimensional inputs."))
     if x.size == 0 or y.size == 0:
-        raise ValueError(f"{name}: inputs cannot be empty, got shapes {x.shape} and {y.shape}.")
+        raise user_context(ValueError(f"{name}: inputs cannot be empty, got shapes {x.shape} and {y.shape}."))
     if mode not in ("full", "same", "valid"):
-        raise ValueError("mode must be one of ['full', 'same', 'valid']")
+        raise user_context(ValueError("mode must be one of ['full', 'same', 'valid']"))
     x, y = promote_dtypes_inexact(x, y)
     dtype = x.dtype if preferred is None else dtypes.canonicalize_dtype(preferred)
     turned = False

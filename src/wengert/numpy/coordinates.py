@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy import ufuncs
 from wengert.numpy._util import ArrayLike, as_array, axis_tuple, convert, promote_dtypes, scalar, shape_tuple
 from wengert.numpy.selection import clip, nonzero, where
@@ -37,7 +38,7 @@ def _static_pair(pairs: tuple[np.ndarray[Any, Any], ...]) -> tuple[Any, ...]:
 def diag_indices(n: int, ndim: int = 2) -> tuple[Any, ...]:
     """The indices of the main diagonal of an array with `ndim` axes of size n."""
     if n < 0 or ndim < 0:
-        raise ValueError(f"n and ndim must be non-negative, got {n} and {ndim}")
+        raise user_context(ValueError(f"n and ndim must be non-negative, got {n} and {ndim}"))
     return (lax.iota(dtypes.canonicalize_dtype(int), n),) * ndim
 
 
@@ -45,9 +46,9 @@ def diag_indices_from(arr: ArrayLike) -> tuple[Any, ...]:
     """The indices of the main diagonal of `arr`, whose axes all have one size."""
     sizes = shape(arr)
     if len(sizes) < 2:
-        raise ValueError("input array must be at least 2-d")
+        raise user_context(ValueError("input array must be at least 2-d"))
     if len(set(sizes)) != 1:
-        raise ValueError("All dimensions of input must be of equal length")
+        raise user_context(ValueError("All dimensions of input must be of equal length"))
     return diag_indices(sizes[0], len(sizes))
 
 
@@ -74,7 +75,7 @@ def triu_indices_from(arr: ArrayLike, k: int = 0) -> tuple[Any, ...]:
 def _matrix(arr: Any, k: int) -> tuple[int, int, int]:
     sizes = shape(arr)
     if len(sizes) != 2:
-        raise ValueError("Only 2-D inputs are accepted")
+        raise user_context(ValueError("Only 2-D inputs are accepted"))
     return sizes[0], k, sizes[1]
 
 
@@ -90,7 +91,7 @@ def unravel_index(indices: ArrayLike, shape: Any) -> tuple[Any, ...]:
     sizes = shape_tuple(shape)
     index = as_array(indices, "unravel_index")
     if index.dtype.kind not in "iu":
-        raise TypeError(f"unravel_index indices must be integers, got {index.dtype}")
+        raise user_context(TypeError(f"unravel_index indices must be integers, got {index.dtype}"))
     total = int(np.prod(sizes, dtype=int))
     zero = scalar(0, index.dtype)
     index = where(lax.lt(index, zero), lax.add(index, scalar(total, index.dtype)), index)
@@ -113,22 +114,22 @@ def ravel_multi_index(
     sizes = shape_tuple(dims)
     arrays = [as_array(i, "ravel_multi_index") for i in multi_index]
     if len(arrays) != len(sizes):
-        raise ValueError(f"len(multi_index)={len(arrays)} != len(dims)={len(sizes)}")
+        raise user_context(ValueError(f"len(multi_index)={len(arrays)} != len(dims)={len(sizes)}"))
     arrays = promote_dtypes(*arrays)
     if arrays[0].dtype.kind not in "iu":
-        raise TypeError("only int indices permitted")
+        raise user_context(TypeError("only int indices permitted"))
     if mode == "raise":
         known = [np.asarray(a) for a in arrays]
         if any(((a < 0) | (a >= d)).any() for a, d in zip(known, sizes, strict=True)):
-            raise ValueError("invalid entry in coordinates array")
+            raise user_context(ValueError("invalid entry in coordinates array"))
     elif mode == "wrap":
         arrays = [ufuncs.remainder(a, d) for a, d in zip(arrays, sizes, strict=True)]
     elif mode == "clip":
         arrays = [clip(a, 0, d - 1) for a, d in zip(arrays, sizes, strict=True)]
     else:
-        raise ValueError(f"invalid mode={mode!r}. Expected 'raise', 'wrap', or 'clip'")
+        raise user_context(ValueError(f"invalid mode={mode!r}. Expected 'raise', 'wrap', or 'clip'"))
     if order not in ("C", "F"):
-        raise ValueError(f"invalid order={order!r}. Expected 'C' or 'F'")
+        raise user_context(ValueError(f"invalid order={order!r}. Expected 'C' or 'F'"))
     pairs = list(zip(arrays, sizes, strict=True))
     add, multiply = ufuncs.binary_functions["add"], ufuncs.binary_functions["multiply"]
     total, stride = None, 1
@@ -168,7 +169,7 @@ def packbits(a: ArrayLike, axis: int | None = None, bitorder: str = "big") -> An
     """Bits (elements that are not zero) along `axis`, of the flattened array if None, packed into bytes."""
     a = as_array(a, "packbits")
     if a.dtype.kind not in "biu":
-        raise TypeError("Expected an input array of integer or boolean data type")
+        raise user_context(TypeError("Expected an input array of integer or boolean data type"))
     order = _bit_order(bitorder)
     if axis is None:
         a, axis = lax.reshape(a, (a.size,)), 0
@@ -185,7 +186,7 @@ def packbits(a: ArrayLike, axis: int | None = None, bitorder: str = "big") -> An
 
 def _bit_order(bitorder: str) -> np.ndarray[Any, Any]:
     if bitorder not in ("big", "little"):
-        raise ValueError("'order' must be either 'little' or 'big'")
+        raise user_context(ValueError("'order' must be either 'little' or 'big'"))
     return np.arange(7, -1, -1) if bitorder == "big" else np.arange(8)
 
 
@@ -193,7 +194,7 @@ def unpackbits(a: ArrayLike, axis: int | None = None, count: int | None = None, 
     """The bits of bytes along `axis`, of the flattened array if None; the first `count`, or without the last -count."""
     a = as_array(a, "unpackbits")
     if a.dtype != np.uint8:
-        raise TypeError("Expected an input array of unsigned byte data type")
+        raise user_context(TypeError("Expected an input array of unsigned byte data type"))
     order = _bit_order(bitorder)
     if axis is None:
         a, axis = lax.reshape(a, (a.size,)), 0

@@ -61,7 +61,9 @@ def array(
       OverflowError: an integer that doesn't fit into the dtype.
     """
     if args:
-        raise TypeError("array() takes 1 or 2 positional arguments; pass copy, order, ndmin by keyword")
+        raise user_context(
+            TypeError("array() takes 1 or 2 positional arguments; pass copy, order, ndmin by keyword")
+        )
     _check_order("array", order, ("K", "C", "A", "F"))
     result = _to_array(object, None if dtype is None else user_dtype(dtype, "array"))
     if copy and result is object and isinstance(result, Array):
@@ -88,7 +90,7 @@ def asarray(
 
 def _check_order(name: str, order: str | None, known: Sequence[str]) -> None:
     if order is not None and order not in known:
-        raise ValueError(f"{name}: order must be one of {', '.join(known)}, got {order!r}")
+        raise user_context(ValueError(f"{name}: order must be one of {', '.join(known)}, got {order!r}"))
 
 
 def _to_array(object: Any, dtype: NpDType | None) -> Any:
@@ -105,7 +107,7 @@ def _to_array(object: Any, dtype: NpDType | None) -> Any:
     if isinstance(object, list | tuple):
         return _from_sequence(object, dtype)
     if object is None:
-        raise ValueError("None is not a valid value for jnp.array")
+        raise user_context(ValueError("None is not a valid value for jnp.array"))
     if hasattr(object, "__jax_array__"):
         return _to_array(object.__jax_array__(), dtype)
     if isinstance(object, PYTHON_SCALARS):
@@ -138,7 +140,7 @@ def _from_sequence(object: Any, dtype: NpDType | None) -> Any:
             dtype = dtypes.result_type(*{leaf.__class__ for leaf in leaves} or {float})
         return from_numpy(np.array(object, dtype))
     if any(leaf is None for leaf in leaves):
-        raise ValueError("None is not a valid value for jnp.array")
+        raise user_context(ValueError("None is not a valid value for jnp.array"))
     leaves = [_to_array(leaf, None) for leaf in leaves]
     if dtype is None:
         dtype = dtypes.result_type(*leaves)
@@ -160,9 +162,11 @@ def _stack_nested(nested: Any) -> Any:
     parts = [_stack_nested(x) for x in nested]
     shapes = {p.shape for p in parts}
     if len(shapes) > 1:
-        raise ValueError(
-            "setting an array element with a sequence: the elements of a list have different shapes, "
-            f"{', '.join(map(str, sorted(shapes)))}. Use stack or concatenate after making them equal."
+        raise user_context(
+            ValueError(
+                "setting an array element with a sequence: the elements of a list have different shapes, "
+                f"{', '.join(map(str, sorted(shapes)))}. Use stack or concatenate after making them equal."
+            )
         )
     return lax.concatenate([lax.expand_dims(p, (0,)) for p in parts], 0)
 
@@ -276,11 +280,15 @@ def broadcast_to(array: ArrayLike, shape: Any, *, out_sharding: Any = None) -> A
     if array.shape == shape:
         return array
     if array.ndim > len(shape):
-        raise ValueError(
-            f"Cannot broadcast to shape with fewer dimensions: arr_shape={array.shape} shape={shape}"
+        raise user_context(
+            ValueError(
+                f"Cannot broadcast to shape with fewer dimensions: arr_shape={array.shape} shape={shape}"
+            )
         )
     if any(a not in (1, b) for a, b in zip(array.shape[::-1], shape[::-1], strict=False)):
-        raise ValueError(f"Incompatible shapes for broadcasting: {array.shape} and requested shape {shape}")
+        raise user_context(
+            ValueError(f"Incompatible shapes for broadcasting: {array.shape} and requested shape {shape}")
+        )
     return broadcast_to_shape(array, shape)
 
 
@@ -357,7 +365,7 @@ def arange(
     ]
     given = [x for x in numbers if x is not None]
     if not given:
-        raise TypeError("arange needs a stop value")
+        raise user_context(TypeError("arange needs a stop value"))
     if dtype is None:
         chosen = cast(NpDType, dtypes.result_type(*given))
     else:
@@ -368,7 +376,7 @@ def arange(
         first, last = numbers[0] or 0, numbers[1]
     stride = 1 if numbers[2] is None else numbers[2]
     if stride == 0:
-        raise ZeroDivisionError("arange: the step must not be zero")
+        raise user_context(ZeroDivisionError("arange: the step must not be zero"))
     size = builtins.max(0, math.ceil((last - first) / stride))
     if chosen.kind == "b":
         return from_numpy(np.arange(first, last, stride, dtype=chosen))
@@ -391,7 +399,7 @@ def _static_number(x: Any, what: str) -> Any:
         x = known._np
     value = np.asarray(x)
     if value.ndim:
-        raise TypeError(f"{what} must be a scalar, got an array of shape {value.shape}")
+        raise user_context(TypeError(f"{what} must be a scalar, got an array of shape {value.shape}"))
     return value[()]
 
 
@@ -412,7 +420,7 @@ def linspace(
     """
     num = static_int(num, "the argument 'num' of jnp.linspace")
     if num < 0:
-        raise ValueError(f"Number of samples, {num}, must be non-negative.")
+        raise user_context(ValueError(f"Number of samples, {num}, must be non-negative."))
     start, stop = operand("linspace", start), operand("linspace", stop, 1)
     common, _ = result_type_and_weakness(start, stop)
     work = inexact_dtype(common)
@@ -508,7 +516,7 @@ def eye(
     columns = rows if M is None else static_int(M, "M")
     chosen = dtypes.canonicalize_dtype(float) if dtype is None else user_dtype(dtype, "eye")
     if rows < 0 or columns < 0:
-        raise ValueError(f"negative dimensions are not allowed, got {rows} and {columns}")
+        raise user_context(ValueError(f"negative dimensions are not allowed, got {rows} and {columns}"))
     return lax.convert_element_type(_diagonal_mask(rows, columns, k, lax.eq), chosen)
 
 
@@ -534,7 +542,9 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: DTypeLike | None = None
 def _masked(name: str, m: Any, k: int, lower: bool) -> Any:
     m = as_array(m, name)
     if m.ndim < 2:
-        raise ValueError(f"Argument to jax.numpy.{name} must be at least 2D, got shape {m.shape}")
+        raise user_context(
+            ValueError(f"Argument to jax.numpy.{name} must be at least 2D, got shape {m.shape}")
+        )
     mask = _diagonal_mask(m.shape[-2], m.shape[-1], k if lower else k - 1, lax.ge)
     mask = broadcast_to_shape(mask, m.shape)
     zero = lax.full_like(m, 0)
@@ -558,10 +568,10 @@ def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: 
     """
     arrays = [as_array(x, "meshgrid") for x in xi]
     if indexing not in ("ij", "xy"):
-        raise ValueError(f"Valid values for indexing are 'xy' and 'ij', got {indexing}")
+        raise user_context(ValueError(f"Valid values for indexing are 'xy' and 'ij', got {indexing}"))
     if any(a.ndim != 1 for a in arrays):
-        raise ValueError(
-            f"Arguments to jax.numpy.meshgrid must be 1D, got shapes {[a.shape for a in arrays]}"
+        raise user_context(
+            ValueError(f"Arguments to jax.numpy.meshgrid must be 1D, got shapes {[a.shape for a in arrays]}")
         )
     n = len(arrays)
     axes = list(range(n))

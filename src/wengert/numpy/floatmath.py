@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy import ufuncs
 from wengert.numpy._util import (
     ArrayLike,
@@ -42,7 +43,7 @@ def hypot(x1: ArrayLike, x2: ArrayLike, /) -> Any:
     """sqrt(x1**2 + x2**2) without overflow or underflow on the way, elementwise."""
     x, y = promote_inexact("hypot", x1, x2)
     if x.dtype.kind == "c":
-        raise ValueError("jnp.hypot does not support complex-valued inputs")
+        raise user_context(ValueError("jnp.hypot does not support complex-valued inputs"))
     x, y = lax.abs(x), lax.abs(y)
     large, small = lax.max(x, y), lax.min(x, y)
     degenerate = lax.bitwise_or(lax.eq(large, constant_like(large, 0)), ufuncs.isinf(large))
@@ -123,7 +124,7 @@ def modf(x: ArrayLike, /, out: None = None) -> tuple[Any, Any]:
 def ldexp(x1: ArrayLike, x2: ArrayLike, /) -> Any:
     """x1 * 2**x2 for integers x2, elementwise, in two steps so that the power alone may overflow."""
     if as_array(x2).dtype.kind not in "biu":
-        raise ValueError(f"ldexp needs an integer x2, got {as_array(x2).dtype}")
+        raise user_context(ValueError(f"ldexp needs an integer x2, got {as_array(x2).dtype}"))
     (x,) = promote_inexact("ldexp", x1)
     x, n = broadcast_operands("ldexp", (x, numeric(as_array(x2))))
     half = lax.shift_right_arithmetic(n, scalar(1, n.dtype))
@@ -135,7 +136,7 @@ def frexp(x: ArrayLike, /) -> tuple[Any, Any]:
     """(m, n) with x == m * 2**n, 0.5 <= |m| < 1 and n of dtype int32, elementwise."""
     (x,) = promote_inexact("frexp", x)
     if x.dtype.kind == "c":
-        raise TypeError("frexp does not support complex-valued inputs; use abs and angle")
+        raise user_context(TypeError("frexp does not support complex-valued inputs; use abs and angle"))
     dtype = x.dtype
     bits = {
         np.dtype(np.float32): (32, 23),
@@ -195,7 +196,7 @@ def i0(x: ArrayLike) -> Any:
     """The modified Bessel function of the first kind, of order 0, elementwise."""
     (x,) = promote_inexact("i0", x)
     if x.dtype.kind == "c":
-        raise ValueError(f"i0 does not support complex-valued inputs, got {x.dtype}")
+        raise user_context(ValueError(f"i0 does not support complex-valued inputs, got {x.dtype}"))
     x = lax.abs(x)
     return lax.mul(lax.exp(x), lax.bessel_i0e(x))
 
@@ -204,7 +205,7 @@ def gcd(x1: ArrayLike, x2: ArrayLike) -> Any:
     """The greatest common divisor of integers, elementwise; never negative."""
     x, y = promote_dtypes(as_array(x1), as_array(x2))
     if x.dtype.kind not in "iu":
-        raise ValueError(f"Arguments to jax.numpy.gcd must be integers, got {x.dtype}")
+        raise user_context(ValueError(f"Arguments to jax.numpy.gcd must be integers, got {x.dtype}"))
     shape = broadcast_shapes("gcd", (x.shape, y.shape))
     zero = lax.full(shape, 0, x.dtype)
     start = (broadcast_to_shape(x, shape), broadcast_to_shape(y, shape))

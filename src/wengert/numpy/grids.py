@@ -8,6 +8,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy._util import ArrayLike, as_array, convert
 from wengert.numpy.creation import arange, linspace, meshgrid
 from wengert.numpy.manipulation import concatenate, reshape, stack
@@ -24,7 +25,9 @@ def ix_(*args: ArrayLike) -> tuple[Any, ...]:
     for i, arg in enumerate(args):
         a = as_array(arg, "ix_")
         if a.ndim != 1:
-            raise ValueError("Arguments to jax.numpy.ix_ must be 1-dimensional, got shape {a.shape}")
+            raise user_context(
+                ValueError("Arguments to jax.numpy.ix_ must be 1-dimensional, got shape {a.shape}")
+            )
         if a.dtype == bool:
             (a,) = nonzero(a)
         if a.size == 0:
@@ -78,7 +81,7 @@ class _Concatenator:
             try:
                 axis, ndmin, trans1d = _directive(directive, self.defaults)
             except ValueError:
-                raise ValueError(f"could not understand directive {directive!r}") from None
+                raise user_context(ValueError(f"could not understand directive {directive!r}")) from None
         parts = [
             self._part(_range(k) if isinstance(k, slice) else as_array(k), ndmin, trans1d) for k in items
         ]
@@ -98,7 +101,7 @@ class _Concatenator:
 def _directive(text: str, defaults: tuple[int, int, int]) -> tuple[int, int, int]:
     values = [int(v) for v in text.split(",")]
     if not 1 <= len(values) <= 3:
-        raise ValueError(text)
+        raise user_context(ValueError(text))
     first, second, third = (*values, *defaults[len(values) :])
     return first, second, third
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.errors import ConcretizationTypeError
 from wengert.numpy import reductions, ufuncs
 from wengert.numpy._util import (
@@ -44,16 +45,18 @@ def bincount(
     """
     x = as_array(x, "bincount")
     if x.dtype.kind not in "iu":
-        raise TypeError(f"x argument to bincount must have an integer type; got {x.dtype}")
+        raise user_context(TypeError(f"x argument to bincount must have an integer type; got {x.dtype}"))
     if x.ndim != 1:
-        raise ValueError(f"only 1-dimensional input supported; got shape {x.shape}")
+        raise user_context(ValueError(f"only 1-dimensional input supported; got shape {x.shape}"))
     minlength = static_int(minlength, "minlength")
     if length is None:
         known = concrete(x)
         if known is None:
-            raise ConcretizationTypeError(
-                f"Abstract tracer value encountered where concrete value is expected: {x.aval.str_short()}.\nThe "
-                "'length' argument of jnp.bincount must be given to use it within JAX transformations."
+            raise user_context(
+                ConcretizationTypeError(
+                    f"Abstract tracer value encountered where concrete value is expected: {x.aval.str_short()}.\nThe "
+                    "'length' argument of jnp.bincount must be given to use it within JAX transformations."
+                )
             )
         length = max(minlength, int(known._np.max()) + 1 if known.size else 0)
     length = static_int(length, "length")
@@ -62,7 +65,7 @@ def bincount(
     else:
         amounts = as_array(weights, "bincount")
         if amounts.shape != x.shape:
-            raise ValueError("shape of weights must match shape of x.")
+            raise user_context(ValueError("shape of weights must match shape of x."))
     return update(lax.full((length,), 0, amounts.dtype), clip(x, 0), amounts, "add", "drop")
 
 
@@ -74,8 +77,10 @@ def histogram_bin_edges(
     a = as_array(a, "histogram_bin_edges")
     dtype = inexact_dtype(a.dtype)
     if isinstance(bins, str):
-        raise NotImplementedError(
-            "string values for `bins` are not supported; give their number or their edges"
+        raise user_context(
+            NotImplementedError(
+                "string values for `bins` are not supported; give their number or their edges"
+            )
         )
     if np.ndim(bins) == 1:
         return convert(as_array(np.asarray(bins) if isinstance(bins, list | tuple) else bins), dtype)
@@ -115,7 +120,7 @@ def histogram(
     else:
         amounts = ravel(as_array(weights, "histogram"))
         if amounts.size != a.size:
-            raise ValueError("weights should have the same shape as a.")
+            raise user_context(ValueError("weights should have the same shape as a."))
         a, amounts = promote_dtypes_inexact(a, amounts)
     edges = histogram_bin_edges(a, bins, range, weights)
     n = edges.size - 1
@@ -150,7 +155,7 @@ def histogram2d(
     """The histogram of points in the plane: counts, and the edges of the bins along x and y; see `histogramdd`."""
     sample = [ravel(as_array(v, "histogram2d")) for v in (x, y)]
     if sample[0].size != sample[1].size:
-        raise ValueError("x and y must have the same length")
+        raise user_context(ValueError("x and y must have the same length"))
     if not isinstance(bins, int) and len(bins) != 2:
         edges = as_array(bins if hasattr(bins, "shape") else np.asarray(bins))
         bins = [edges, edges]
@@ -183,11 +188,13 @@ def _histogram_of(
     sample = promote_dtypes_inexact(*sample)
     count = len(sample)
     if range is not None and len(range) != count:
-        raise ValueError(f"For sample.shape=(N, {count}), expected {count} ranges, but got {len(range)}")
+        raise user_context(
+            ValueError(f"For sample.shape=(N, {count}), expected {count} ranges, but got {len(range)}")
+        )
     if isinstance(bins, int):
         bins = [bins] * count
     if len(bins) != count:
-        raise ValueError("should be a bin for each dimension.")
+        raise user_context(ValueError("should be a bin for each dimension."))
     edges = [
         histogram_bin_edges(x, b, None if range is None else range[i])
         for i, (x, b) in enumerate(zip(sample, bins, strict=True))

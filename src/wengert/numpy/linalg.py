@@ -401,8 +401,10 @@ def norm(
         return vector_norm(x, axis=axes[0], keepdims=keepdims, ord=2 if ord is None else ord)
     if len(axes) == 2:
         return _matrix_norm(x, "fro" if ord is None else ord, axes, keepdims)
-    raise ValueError(
-        f"Improper number of axes for norm: {axis=}. Pass one axis to compute a vector-norm, or two."
+    raise user_context(
+        ValueError(
+            f"Improper number of axes for norm: {axis=}. Pass one axis to compute a vector-norm, or two."
+        )
     )
 
 
@@ -418,7 +420,7 @@ def vector_norm(
     x = creation.asarray(x)
     x = convert(x, inexact_dtype(x.dtype))
     if isinstance(ord, str):
-        raise ValueError(f"Invalid order {ord!r} for vector norm.")
+        raise user_context(ValueError(f"Invalid order {ord!r} for vector norm."))
     size = ufuncs.abs(x)
     if ord == np.inf:
         return reductions.max(size, axis=axis, keepdims=keepdims, initial=0)
@@ -450,7 +452,7 @@ def _matrix_norm(x: Any, ord: int | float | str, axes: tuple[int, ...], keepdims
         s = svdvals(manipulation.moveaxis(x, (row, column), (-2, -1)))
         value = reductions.sum(s, -1) if ord == "nuc" else s[..., 0] if ord == 2 else s[..., -1]
         return manipulation.expand_dims(value, sorted((row, column))) if keepdims else value
-    raise ValueError(f"Invalid order '{ord}' for matrix norm.")
+    raise user_context(ValueError(f"Invalid order '{ord}' for matrix norm."))
 
 
 def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: int | float | str = "fro") -> Any:
@@ -501,9 +503,9 @@ def matrix_power(a: ArrayLike, n: int) -> Any:
     """Square matrices (..., k, k) to an integer power, by repeated squaring; inverses for a negative one."""
     a = creation.asarray(a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"matrix_power takes square matrices [..., n, n], got shape {a.shape}")
+        raise user_context(ValueError(f"matrix_power takes square matrices [..., n, n], got shape {a.shape}"))
     if not isinstance(n, int | np.integer):
-        raise TypeError(f"matrix_power takes an integer exponent, got {n!r}")
+        raise user_context(TypeError(f"matrix_power takes an integer exponent, got {n!r}"))
     if n == 0:
         return creation.broadcast_to(creation.eye(a.shape[-1], dtype=a.dtype), a.shape)
     if n < 0:
@@ -521,7 +523,7 @@ def matrix_power(a: ArrayLike, n: int) -> Any:
 def multi_dot(arrays: Sequence[ArrayLike], *, precision: Any = None) -> Any:
     """The product of matrices, multiplied in the order that takes the fewest operations; the ends may be vectors."""
     if len(arrays) < 2:
-        raise ValueError("multi_dot requires at least two arrays")
+        raise user_context(ValueError("multi_dot requires at least two arrays"))
     found = [creation.asarray(a) for a in arrays]
     letters = "abcdefghijklmnopqrstuvwxyz"
     terms, at = [], 0
@@ -530,7 +532,9 @@ def multi_dot(arrays: Sequence[ArrayLike], *, precision: Any = None) -> Any:
             terms.append(letters[at])
             continue
         if a.ndim != 2:
-            raise ValueError(f"multi_dot: array {n} of {len(found)} must be a matrix, got shape {a.shape}")
+            raise user_context(
+                ValueError(f"multi_dot: array {n} of {len(found)} must be a matrix, got shape {a.shape}")
+            )
         terms.append(letters[at : at + 2])
         at += 1
     ends = ("" if found[0].ndim == 1 else terms[0][0]) + ("" if found[-1].ndim == 1 else terms[-1][-1])
@@ -541,7 +545,7 @@ def tensorinv(a: ArrayLike, ind: int = 2) -> Any:
     """The inverse of a as a map from its last axes to its first `ind` ones."""
     a = creation.asarray(a)
     if ind <= 0:
-        raise ValueError(f"ind must be a positive integer; got {ind=}")
+        raise user_context(ValueError(f"ind must be a positive integer; got {ind=}"))
     rows, columns = a.shape[:ind], a.shape[ind:]
     size = functools.reduce(lambda x, y: x * y, columns, 1)
     return inv(a.reshape(-1, size)).reshape(*columns, *rows)
@@ -560,7 +564,7 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Any:
     """The products of all pairs of elements of two vectors."""
     x1, x2 = creation.asarray(x1), creation.asarray(x2)
     if x1.ndim != 1 or x2.ndim != 1:
-        raise ValueError(f"outer takes vectors, got shapes {x1.shape} and {x2.shape}")
+        raise user_context(ValueError(f"outer takes vectors, got shapes {x1.shape} and {x2.shape}"))
     return linear.outer(x1, x2)
 
 
@@ -568,9 +572,11 @@ def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:
     """The cross product of vectors of three elements along an axis."""
     x1, x2 = creation.asarray(x1), creation.asarray(x2)
     if x1.shape[axis] != 3 or x2.shape[axis] != 3:
-        raise ValueError(
-            f"Both input arrays must be (arrays of) 3-dimensional vectors, but they have {x1.shape[axis]=} and "
-            f"{x2.shape[axis]=}"
+        raise user_context(
+            ValueError(
+                f"Both input arrays must be (arrays of) 3-dimensional vectors, but they have {x1.shape[axis]=} and "
+                f"{x2.shape[axis]=}"
+            )
         )
     return linear.cross(x1, x2, axis=axis)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
+from wengert.core.source import user_context
 from wengert.numpy import ufuncs
 from wengert.numpy._util import (
     ArrayLike,
@@ -80,8 +81,10 @@ def matmul(
     (x, y), dtype, weak = product_dtype("matmul", preferred_element_type, a, b)
     for position, v in enumerate((x, y)):
         if v.ndim == 0:
-            raise ValueError(
-                f"matmul input operand {position} must have ndim at least 1, but it has ndim 0; use * for scalars"
+            raise user_context(
+                ValueError(
+                    f"matmul input operand {position} must have ndim at least 1, but it has ndim 0; use * for scalars"
+                )
             )
     if x.ndim <= 2 and y.ndim <= 2:
         contracting = ((x.ndim - 1,), (0,))
@@ -120,7 +123,9 @@ def _batch_axes(
     try:
         batch = np.broadcast_shapes(x_batch, y_batch)
     except ValueError:
-        raise ValueError(f"matmul: the leading axes {x_batch} and {y_batch} don't broadcast") from None
+        raise user_context(
+            ValueError(f"matmul: the leading axes {x_batch} and {y_batch} don't broadcast")
+        ) from None
     rank = len(batch)
     x_offset, y_offset = rank - len(x_batch), rank - len(y_batch)
     x_drop, y_drop, x_only, y_only, both = [], [], [], [], []
@@ -183,11 +188,13 @@ def vecdot(
     """The sum of products over `axis`, the elements of `x1` conjugated; the other axes broadcast."""
     (x, y), dtype, weak = product_dtype("vecdot", preferred_element_type, x1, x2)
     if x.ndim == 0 or y.ndim == 0:
-        raise ValueError(f"vecdot needs arrays of at least one axis, got shapes {x.shape} and {y.shape}")
+        raise user_context(
+            ValueError(f"vecdot needs arrays of at least one axis, got shapes {x.shape} and {y.shape}")
+        )
     x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
     if x.shape[-1] != y.shape[-1]:
-        raise ValueError(
-            f"vecdot requires input arrays with matching axis sizes; got {x.shape} and {y.shape}"
+        raise user_context(
+            ValueError(f"vecdot requires input arrays with matching axis sizes; got {x.shape} and {y.shape}")
         )
     shape = np.broadcast_shapes(x.shape, y.shape)
     x, y = broadcast_to_shape(ufuncs.conj(x), shape), broadcast_to_shape(y, shape)
@@ -202,7 +209,9 @@ def matvec(x1: ArrayLike, x2: ArrayLike, /) -> Any:
     """Matrices times vectors; the axes before them broadcast."""
     x, y = (as_array(v) for v in operands("matvec", x1, x2))
     if x.ndim < 2 or y.ndim < 1:
-        raise ValueError(f"matvec takes matrices and vectors, got shapes {x.shape} and {y.shape}")
+        raise user_context(
+            ValueError(f"matvec takes matrices and vectors, got shapes {x.shape} and {y.shape}")
+        )
     product = _stacked_matmul("matvec", x, lax.expand_dims(y, (y.ndim,)))
     return lax.squeeze(product, (product.ndim - 1,))
 
@@ -211,7 +220,9 @@ def vecmat(x1: ArrayLike, x2: ArrayLike, /) -> Any:
     """Vectors, conjugated, times matrices; the axes before them broadcast."""
     x, y = (as_array(v) for v in operands("vecmat", x1, x2))
     if x.ndim < 1 or y.ndim < 2:
-        raise ValueError(f"vecmat takes vectors and matrices, got shapes {x.shape} and {y.shape}")
+        raise user_context(
+            ValueError(f"vecmat takes vectors and matrices, got shapes {x.shape} and {y.shape}")
+        )
     row = lax.expand_dims(ufuncs.conj(x), (x.ndim - 1,))
     product = _stacked_matmul("vecmat", row, y)
     return lax.squeeze(product, (product.ndim - 2,))
@@ -221,9 +232,11 @@ def _stacked_matmul(name: str, x: Any, y: Any) -> Any:
     try:
         np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except ValueError:
-        raise ValueError(f"{name}: the leading axes of {x.shape} and {y.shape} don't broadcast") from None
+        raise user_context(
+            ValueError(f"{name}: the leading axes of {x.shape} and {y.shape} don't broadcast")
+        ) from None
     if x.shape[-1] != y.shape[-2]:
-        raise ValueError(f"{name}: the inner sizes differ, {x.shape[-1]} and {y.shape[-2]}")
+        raise user_context(ValueError(f"{name}: the inner sizes differ, {x.shape[-1]} and {y.shape[-2]}"))
     return matmul(x, y)
 
 
@@ -245,21 +258,25 @@ def tensordot(
     if np.ndim(axes) == 0:
         n = operator.index(axes)
         if n > min(x.ndim, y.ndim):
-            raise TypeError(
-                f"Number of tensordot axes (axes {n}) exceeds input ranks ({x.shape} and {y.shape})"
+            raise user_context(
+                TypeError(
+                    f"Number of tensordot axes (axes {n}) exceeds input ranks ({x.shape} and {y.shape})"
+                )
             )
         x_axes, y_axes = tuple(range(x.ndim - n, x.ndim)), tuple(range(n))
     elif isinstance(axes, Sequence) and len(axes) == 2:
         pair = [tuple(v) if isinstance(v, tuple | list) else (v,) for v in axes]
         if len(pair[0]) != len(pair[1]):
-            raise TypeError(
-                f"tensordot requires axes lists to have equal length, got {axes[0]} and {axes[1]}."
+            raise user_context(
+                TypeError(f"tensordot requires axes lists to have equal length, got {axes[0]} and {axes[1]}.")
             )
         x_axes = tuple(axis_index(i, x.ndim) for i in pair[0])
         y_axes = tuple(axis_index(i, y.ndim) for i in pair[1])
     else:
-        raise TypeError(
-            f"tensordot axes argument must be an int, a pair of ints, or a pair of lists of ints, got {axes}"
+        raise user_context(
+            TypeError(
+                f"tensordot axes argument must be an int, a pair of ints, or a pair of lists of ints, got {axes}"
+            )
         )
     numbers = ((x_axes, y_axes), ((), ()))
     return convert(
@@ -289,7 +306,7 @@ def cross(
     x, y = promote_dtypes(*[as_array(v) for v in operands("cross", a, b)])
     x, y = moveaxis(x, axisa, -1), moveaxis(y, axisb, -1)
     if x.shape[-1] not in (2, 3) or y.shape[-1] not in (2, 3):
-        raise ValueError("Dimension must be either 2 or 3 for cross product")
+        raise user_context(ValueError("Dimension must be either 2 or 3 for cross product"))
     plane = x.shape[-1] == y.shape[-1] == 2
     batch = broadcast_shapes("cross", (x.shape[:-1], y.shape[:-1]))
     xs, ys = ([_component(v, i, batch) for i in range(3)] for v in (x, y))

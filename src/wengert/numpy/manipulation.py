@@ -58,25 +58,33 @@ def reshape(
         result = lax.reshape(transpose(a), target[::-1])
         return transpose(result)
     if order == "A":
-        raise NotImplementedError(
-            "reshape with order='A' is not implemented: arrays have no memory order; use 'C'"
+        raise user_context(
+            NotImplementedError(
+                "reshape with order='A' is not implemented: arrays have no memory order; use 'C'"
+            )
         )
-    raise ValueError(f"Unexpected value for 'order' argument: {order!r}; it must be 'C' or 'F'")
+    raise user_context(ValueError(f"Unexpected value for 'order' argument: {order!r}; it must be 'C' or 'F'"))
 
 
 def _reshaped(old: tuple[int, ...], size: int, new: tuple[int, ...]) -> tuple[int, ...]:
     if -1 in new:
         if new.count(-1) > 1:
-            raise TypeError(f"cannot reshape array of shape {old} into shape {new}: only one size may be -1")
+            raise user_context(
+                TypeError(f"cannot reshape array of shape {old} into shape {new}: only one size may be -1")
+            )
         known = -math.prod(new)
         if known == 0 or size % known:
-            raise TypeError(
-                f"cannot reshape array of shape {old} (size {size}) into shape {new} (size not a multiple)"
+            raise user_context(
+                TypeError(
+                    f"cannot reshape array of shape {old} (size {size}) into shape {new} (size not a multiple)"
+                )
             )
         new = tuple(size // known if d == -1 else d for d in new)
     if math.prod(new) != size:
-        raise TypeError(
-            f"cannot reshape array of shape {old} (size {size}) into shape {new} (size {math.prod(new)})"
+        raise user_context(
+            TypeError(
+                f"cannot reshape array of shape {old} (size {size}) into shape {new} (size {math.prod(new)})"
+            )
         )
     return new
 
@@ -84,7 +92,7 @@ def _reshaped(old: tuple[int, ...], size: int, new: tuple[int, ...]) -> tuple[in
 def ravel(a: ArrayLike, order: str = "C", *, out_sharding: Any = None) -> Any:
     """The elements in one axis, in row-major order (column-major if order is "F")."""
     if order == "K":
-        raise NotImplementedError("Ravel not implemented for order='K'; use 'C' or 'F'")
+        raise user_context(NotImplementedError("Ravel not implemented for order='K'; use 'C' or 'F'"))
     return (
         reshape(a, (-1,), "C" if order == "A" else order)
         if as_array(a).size
@@ -96,7 +104,7 @@ def resize(a: ArrayLike, new_shape: Any) -> Any:
     """The elements repeated from the start as often as is needed to fill `new_shape`."""
     shape = shape_tuple(new_shape)
     if builtins.any(d < 0 for d in shape):
-        raise ValueError(f"all elements of new_shape must be non-negative, got {shape}")
+        raise user_context(ValueError(f"all elements of new_shape must be non-negative, got {shape}"))
     flat = ravel(a)
     size = math.prod(shape)
     if flat.size == 0 or size == 0:
@@ -120,9 +128,11 @@ def squeeze(a: ArrayLike, axis: Axis = None) -> Any:
     else:
         axes = axis_tuple(axis, a.ndim)
         if any(a.shape[i] != 1 for i in axes):
-            raise ValueError(
-                f"cannot select an axis to squeeze out which has size not equal to one, got shape={a.shape}"
-                f" and dimensions={axes}"
+            raise user_context(
+                ValueError(
+                    f"cannot select an axis to squeeze out which has size not equal to one, got shape={a.shape}"
+                    f" and dimensions={axes}"
+                )
             )
     return lax.squeeze(a, axes) if axes else a
 
@@ -173,7 +183,9 @@ def matrix_transpose(x: ArrayLike, /) -> Any:
     """The last two axes exchanged."""
     x = as_array(x, "matrix_transpose")
     if x.ndim < 2:
-        raise ValueError(f"x must be at least two-dimensional for matrix_transpose; got ndim={x.ndim}")
+        raise user_context(
+            ValueError(f"x must be at least two-dimensional for matrix_transpose; got ndim={x.ndim}")
+        )
     return swapaxes(x, -1, -2)
 
 
@@ -191,7 +203,7 @@ def moveaxis(a: ArrayLike, source: int | Sequence[int], destination: int | Seque
     a = as_array(a, "moveaxis")
     sources, places = axis_tuple(source, a.ndim), axis_tuple(destination, a.ndim)
     if len(sources) != len(places):
-        raise ValueError(f"Inconsistent number of elements: {len(sources)} vs {len(places)}")
+        raise user_context(ValueError(f"Inconsistent number of elements: {len(sources)} vs {len(places)}"))
     order = [i for i in range(a.ndim) if i not in sources]
     for place, axis in sorted(zip(places, sources, strict=True)):
         order.insert(place, axis)
@@ -252,7 +264,7 @@ def roll(a: ArrayLike, shift: ArrayLike, axis: Axis = None) -> Any:
         return _roll_dynamic(a, shift, axes)
     shifts = np.broadcast_to(np.asarray(shift), np.broadcast_shapes(np.shape(shift), (len(axes),)))
     if shifts.dtype.kind not in "biu":
-        raise TypeError(f"roll: the shift must be an integer, got {shift!r}")
+        raise user_context(TypeError(f"roll: the shift must be an integer, got {shift!r}"))
     for amount, i in zip(shifts.tolist(), np.broadcast_to(axes, shifts.shape).tolist(), strict=True):
         size = a.shape[i]
         cut = (size - amount) % size if size else 0
@@ -287,11 +299,11 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: DTypeLike | None = Non
     """
     parts = _array_list("concatenate", arrays)
     if not parts:
-        raise ValueError("Need at least one array to concatenate.")
+        raise user_context(ValueError("Need at least one array to concatenate."))
     if axis is None:
         parts, axis = [ravel(p) for p in parts], 0
     if parts[0].ndim == 0:
-        raise ValueError("Zero-dimensional arrays cannot be concatenated; use stack.")
+        raise user_context(ValueError("Zero-dimensional arrays cannot be concatenated; use stack."))
     axis = axis_index(axis, parts[0].ndim)
     chosen, weak = (
         result_type_and_weakness(*parts) if dtype is None else (user_dtype(dtype, "concatenate"), False)
@@ -304,7 +316,7 @@ def _array_list(name: str, arrays: Any) -> list[Any]:
     if isinstance(arrays, np.ndarray | ArrayBase):
         arrays = list(as_array(arrays)) if arrays.ndim else [arrays]
     if not isinstance(arrays, Sequence):
-        raise TypeError(f"{name} takes a sequence of arrays, got {type(arrays).__name__}")
+        raise user_context(TypeError(f"{name} takes a sequence of arrays, got {type(arrays).__name__}"))
     return [as_array(a, name) for a in arrays]
 
 
@@ -318,10 +330,12 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: DTypeLike | None 
     refuse_out("stack", out)
     parts = _array_list("stack", arrays)
     if not parts:
-        raise ValueError("Need at least one array to stack.")
+        raise user_context(ValueError("Need at least one array to stack."))
     shapes = [p.shape for p in parts]
     if len(set(shapes)) > 1:
-        raise ValueError(f"All input arrays must have the same shape. Got {', '.join(map(str, shapes))}.")
+        raise user_context(
+            ValueError(f"All input arrays must have the same shape. Got {', '.join(map(str, shapes))}.")
+        )
     axis = axis_index(axis, parts[0].ndim + 1)
     return concatenate([lax.expand_dims(p, (axis,)) for p in parts], axis, dtype)
 
@@ -330,7 +344,9 @@ def unstack(x: ArrayLike, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The parts of the array along `axis`, without that axis."""
     x = as_array(x, "unstack")
     if x.ndim == 0:
-        raise ValueError("Unstack requires arrays with rank > 0, however a scalar array was passed.")
+        raise user_context(
+            ValueError("Unstack requires arrays with rank > 0, however a scalar array was passed.")
+        )
     axis = axis_index(axis, x.ndim)
     return tuple(lax.squeeze(lax.slice_in_dim(x, i, i + 1, axis=axis), (axis,)) for i in range(x.shape[axis]))
 
@@ -371,14 +387,16 @@ def block(arrays: Any) -> Any:
 
 def _block(arrays: Any) -> tuple[Any, int]:
     if isinstance(arrays, tuple):
-        raise ValueError("jax.numpy.block does not allow tuples, got them in the nested lists; use lists")
+        raise user_context(
+            ValueError("jax.numpy.block does not allow tuples, got them in the nested lists; use lists")
+        )
     if not isinstance(arrays, list):
         return as_array(arrays, "block"), 1
     if not arrays:
-        raise ValueError("jax.numpy.block does not allow empty list arguments")
+        raise user_context(ValueError("jax.numpy.block does not allow empty list arguments"))
     parts, depths = zip(*[_block(a) for a in arrays], strict=True)
     if len(set(depths)) > 1:
-        raise ValueError("Mismatched list depths in jax.numpy.block")
+        raise user_context(ValueError("Mismatched list depths in jax.numpy.block"))
     depth = depths[0]
     rank = builtins.max(depth, *(p.ndim for p in parts))
     parts = tuple(lax.expand_dims(p, tuple(range(rank - p.ndim))) if p.ndim < rank else p for p in parts)
@@ -420,10 +438,12 @@ def _split(name: str, ary: Any, indices_or_sections: Any, axis: int) -> list[Any
     else:
         n = static_int(indices_or_sections, f"{name}: the number of sections")
         if n <= 0:
-            raise ValueError(f"number of sections must be larger than 0, got {n}")
+            raise user_context(ValueError(f"number of sections must be larger than 0, got {n}"))
         if name != "array_split" and size % n:
-            raise ValueError(
-                f"array split does not result in an equal division: {size} elements into {n} sections"
+            raise user_context(
+                ValueError(
+                    f"array split does not result in an equal division: {size} elements into {n} sections"
+                )
             )
         part, longer = divmod(size, n)
         edges = [i * part + builtins.min(i, longer) for i in range(n + 1)]
@@ -493,7 +513,7 @@ def repeat(
         return _repeat_dynamic(a, repeats, axis, operator.index(total_repeat_length))
     counts = np.asarray(operand("repeat", repeats, 1))
     if counts.dtype.kind not in "biu":
-        raise TypeError(f"repeats must be integers, got dtype {counts.dtype}")
+        raise user_context(TypeError(f"repeats must be integers, got dtype {counts.dtype}"))
     if counts.size == 1 and total_repeat_length is None:
         times = int(counts.reshape(()))
         spread = (*a.shape[: axis + 1], times, *a.shape[axis + 1 :])
@@ -502,8 +522,10 @@ def repeat(
             lax.broadcast_in_dim(a, spread, places), (*a.shape[:axis], size * times, *a.shape[axis + 1 :])
         )
     if counts.ndim > 1 or counts.size not in (1, size):
-        raise ValueError(
-            f"repeat: {counts.shape} repeats for an axis of size {size}; one or one for each is needed"
+        raise user_context(
+            ValueError(
+                f"repeat: {counts.shape} repeats for an axis of size {size}; one or one for each is needed"
+            )
         )
     source = np.repeat(np.arange(size), np.broadcast_to(counts.reshape(-1), (size,)))
     if total_repeat_length is not None and size:
@@ -557,7 +579,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     try:
         return _broadcast_shapes("broadcast_shapes", sizes) if sizes else ()
     except TypeError as error:
-        raise ValueError(str(error)) from None
+        raise user_context(ValueError(str(error))) from None
 
 
 def broadcast_arrays(*args: ArrayLike) -> list[Any]:
@@ -573,7 +595,7 @@ def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> A
     """The diagonal of the matrices in two axes, as the last axis; `offset` > 0 is above the main one."""
     a = as_array(a, "diagonal")
     if a.ndim < 2:
-        raise ValueError("diagonal requires an array of at least two dimensions.")
+        raise user_context(ValueError("diagonal requires an array of at least two dimensions."))
     a = moveaxis(a, (axis1, axis2), (-2, -1))
     offset = static_int(offset, "offset")
     rows, columns = a.shape[-2:]
@@ -595,7 +617,7 @@ def diag(v: ArrayLike, k: int = 0) -> Any:
     if v.ndim == 2:
         return diagonal(v, k)
     if v.ndim != 1:
-        raise ValueError("diag input must be 1d or 2d")
+        raise user_context(ValueError("diag input must be 1d or 2d"))
     n = v.shape[0] + builtins.abs(k)
     if k:
         v = lax.pad(v, scalar(0, v.dtype), [(builtins.max(0, k), builtins.max(0, -k), 0)])
@@ -631,16 +653,18 @@ def trace(
 def fill_diagonal(a: ArrayLike, val: ArrayLike, wrap: bool = False, *, inplace: bool = True) -> Any:
     """A copy of `a` with `val` on the main diagonal; `inplace=False` must be given, since arrays are immutable."""
     if inplace:
-        raise NotImplementedError(
-            "jnp.fill_diagonal cannot update arrays in place; pass inplace=False and use the result"
+        raise user_context(
+            NotImplementedError(
+                "jnp.fill_diagonal cannot update arrays in place; pass inplace=False and use the result"
+            )
         )
     if wrap:
-        raise NotImplementedError("wrap=True is not supported; repeat the values instead")
+        raise user_context(NotImplementedError("wrap=True is not supported; repeat the values instead"))
     a = as_array(a, "fill_diagonal")
     if a.ndim < 2:
-        raise ValueError("array must be at least 2-d")
+        raise user_context(ValueError("array must be at least 2-d"))
     if a.ndim > 2 and len(set(a.shape)) > 1:
-        raise ValueError("All dimensions of input must be of equal length")
+        raise user_context(ValueError("All dimensions of input must be of equal length"))
     n = builtins.min(a.shape)
     index = [lax.broadcasted_iota(np.dtype(np.int32), a.shape, i) for i in range(a.ndim)]
     on = lax.eq(index[0], index[1])

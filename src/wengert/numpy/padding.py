@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
+from wengert.core.source import user_context
 from wengert.numpy import reductions, statistics, ufuncs
 from wengert.numpy._util import ArrayLike, as_array, axis_index, convert, scalar
 from wengert.numpy.creation import broadcast_to, linspace
@@ -55,10 +56,10 @@ def pad(array: ArrayLike, pad_width: Any, mode: Any = "constant", **kwargs: Any)
     if callable(mode):
         return _pad_by_function(array, widths, mode, kwargs)
     if mode not in _KEYWORDS:
-        raise NotImplementedError(f"Unimplemented padding mode '{mode}' for np.pad.")
+        raise user_context(NotImplementedError(f"Unimplemented padding mode '{mode}' for np.pad."))
     unknown = set(kwargs) - set(_KEYWORDS[mode])
     if unknown:
-        raise ValueError(f"unsupported keyword arguments for mode '{mode}': {unknown}")
+        raise user_context(ValueError(f"unsupported keyword arguments for mode '{mode}': {unknown}"))
     if mode == "constant":
         return _pad_constant(array, widths, kwargs.get("constant_values", 0))
     if mode == "empty":
@@ -70,7 +71,7 @@ def pad(array: ArrayLike, pad_width: Any, mode: Any = "constant", **kwargs: Any)
     if kwargs.get("reflect_type", "even") == "odd":
         return _by_axis(array, widths, lambda x, axis, before, after: _odd(x, axis, before, after, mode))
     if any(d == 0 and (b or a) for d, (b, a) in zip(array.shape, widths, strict=True)):
-        raise ValueError(f"Cannot apply '{mode}' padding to empty axis")
+        raise user_context(ValueError(f"Cannot apply '{mode}' padding to empty axis"))
     return _by_axis(array, widths, lambda x, axis, before, after: _mapped(x, axis, before, after, mode))
 
 
@@ -82,15 +83,17 @@ def _widths(pad_width: Any, ndim: int) -> Widths:
         pad_width = widths if ndim else np.zeros((0, 2), int)
     given = np.asarray(pad_width)
     if given.dtype.kind not in "iu" and given.size:
-        raise TypeError(f"`pad_width` must be of integral type, got {pad_width!r}")
+        raise user_context(TypeError(f"`pad_width` must be of integral type, got {pad_width!r}"))
     if (given < 0).any():
-        raise ValueError("index can't contain negative values")
+        raise user_context(ValueError("index can't contain negative values"))
     try:
         pairs = np.broadcast_to(given, (ndim, 2))
     except ValueError:
-        raise ValueError(
-            f"jnp.pad: pad_width with nd={ndim} has unsupported shape {given.shape}. Valid shapes are ({ndim}, 2), "
-            "(1, 2), (2,), (1,), or ()."
+        raise user_context(
+            ValueError(
+                f"jnp.pad: pad_width with nd={ndim} has unsupported shape {given.shape}. Valid shapes are ({ndim}, 2), "
+                "(1, 2), (2,), (1,), or ()."
+            )
         ) from None
     return [(int(b), int(a)) for b, a in pairs]
 
@@ -220,7 +223,7 @@ _STATISTICS: dict[str, Callable[..., Any]] = {
 def _statistics(mode: str, stat_length: Any, ndim: int) -> Callable[[Any, int, int, int], tuple[Any, Any]]:
     lengths = None if stat_length is None else np.broadcast_to(np.asarray(stat_length), (ndim, 2))
     if lengths is not None and (lengths < 1).any():
-        raise ValueError("stat_length of 0 yields no value for padding")
+        raise user_context(ValueError("stat_length of 0 yields no value for padding"))
 
     def ends(x: Any, axis: int, before: int, after: int) -> tuple[Any, Any]:
         size = x.shape[axis]

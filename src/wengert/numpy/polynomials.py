@@ -77,7 +77,9 @@ def polydiv(u: ArrayLike, v: ArrayLike, *, trim_leading_zeros: bool = False) -> 
     """(quotient, remainder) of two polynomials."""
     a, b = promote_dtypes_inexact(as_array(u, "polydiv"), as_array(v, "polydiv"))
     if a.ndim != 1 or b.ndim != 1:
-        raise ValueError(f"polydiv takes vectors of coefficients, got shapes {a.shape} and {b.shape}")
+        raise user_context(
+            ValueError(f"polydiv takes vectors of coefficients, got shapes {a.shape} and {b.shape}")
+        )
     m, n = a.shape[0], b.shape[0]
     if n > m:
         return lax.full((1,), 0, a.dtype), a
@@ -98,7 +100,7 @@ def polyder(p: ArrayLike, m: int = 1) -> Any:
     (p,) = promote_dtypes_inexact(as_array(p, "polyder"))
     m = static_int(m, "m")
     if m < 0:
-        raise ValueError("Order of derivative must be positive")
+        raise user_context(ValueError("Order of derivative must be positive"))
     n = p.shape[0]
     if m == 0:
         return p
@@ -117,13 +119,13 @@ def polyint(p: ArrayLike, m: int = 1, k: Any = None) -> Any:
     )
     p, constants = promote_dtypes_inexact(as_array(p, "polyint"), constants)
     if m < 0:
-        raise ValueError("Order of integral must be positive")
+        raise user_context(ValueError("Order of integral must be positive"))
     if m == 0:
         return p
     if constants.shape == (1,):
         constants = lax.broadcast_in_dim(constants, (m,), (0,))
     if constants.shape != (m,):
-        raise ValueError("k must be a scalar or a rank-1 array of length 1 or m.")
+        raise user_context(ValueError("k must be a scalar or a rank-1 array of length 1 or m."))
     for i in range(m):
         n = p.shape[0]
         divisors = as_array(np.arange(n, 0, -1).astype(p.dtype))
@@ -135,8 +137,10 @@ def poly(seq_of_zeros: ArrayLike) -> Any:
     """The monic polynomial with the given roots; the coefficients are real if the roots are."""
     (roots,) = promote_dtypes_inexact(as_array(seq_of_zeros, "poly"))
     if roots.ndim != 1:
-        raise ValueError(
-            "input must be a vector of roots; the characteristic polynomial of a matrix is not supported"
+        raise user_context(
+            ValueError(
+                "input must be a vector of roots; the characteristic polynomial of a matrix is not supported"
+            )
         )
     result = lax.full((1,), 1, roots.dtype)
     for i in range(roots.shape[0]):
@@ -268,10 +272,10 @@ def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Any:
     """The matrix whose columns are the powers N - 1, ... 1, 0 of `x`, in the other order if `increasing`."""
     x = as_array(x, "vander")
     if x.ndim != 1:
-        raise ValueError("x must be a one-dimensional array")
+        raise user_context(ValueError("x must be a one-dimensional array"))
     n = x.shape[0] if N is None else static_int(N, "N")
     if n < 0:
-        raise ValueError("N must be nonnegative")
+        raise user_context(ValueError("N must be nonnegative"))
     powers = lax.iota(x.dtype, n)
     if not increasing:
         powers = lax.sub(scalar(n - 1, x.dtype), powers)

@@ -10,6 +10,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy import ufuncs
 from wengert.numpy._util import (
     ArrayLike,
@@ -64,7 +65,7 @@ def _with_initial(result: Any, initial: Any, combine: Callable[[Any, Any], Any])
         return result
     value = convert(operand("reduction", initial), result.dtype)
     if value.shape:
-        raise ValueError(f"initial value must be a scalar. Got array of shape {value.shape}")
+        raise user_context(ValueError(f"initial value must be a scalar. Got array of shape {value.shape}"))
     return combine(value, result)
 
 
@@ -167,11 +168,15 @@ def _extremum(
     axes = axis_tuple(axis, a.ndim)
     if initial is None:
         if 0 in (a.shape[i] for i in axes):
-            raise ValueError(f"zero-size array to reduction operation {name} which has no identity")
+            raise user_context(
+                ValueError(f"zero-size array to reduction operation {name} which has no identity")
+            )
         if where is not None:
-            raise ValueError(
-                f"reduction operation {name} does not have an identity, so to use a where mask one has to "
-                "specify 'initial'"
+            raise user_context(
+                ValueError(
+                    f"reduction operation {name} does not have an identity, so to use a where mask one has to "
+                    "specify 'initial'"
+                )
             )
     a = convert(a, a.dtype)
     if where is not None:
@@ -350,7 +355,7 @@ def var(
     refuse_out("var", out)
     if correction is not None:
         if ddof:
-            raise ValueError("ddof and correction can't be provided simultaneously.")
+            raise user_context(ValueError("ddof and correction can't be provided simultaneously."))
         ddof = correction  # type: ignore[assignment]
     a = as_array(a, "var")
     axes = axis_tuple(axis, a.ndim)
@@ -397,7 +402,7 @@ def std(
     """The standard deviation over `axis`: the square root of `var`, whose arguments it takes."""
     refuse_out("std", out)
     if dtype is not None and not dtypes.issubdtype(user_dtype(dtype, "std"), np.inexact):
-        raise ValueError(f"dtype argument to jnp.std must be inexact; got {dtype}")
+        raise user_context(ValueError(f"dtype argument to jnp.std must be inexact; got {dtype}"))
     return lax.sqrt(var(a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction))
 
 
@@ -423,9 +428,11 @@ def average(
     a, w = convert(a, dtype), convert(w, dtype)
     if w.shape != a.shape:
         if axis is None:
-            raise ValueError("Axis must be specified when shapes of a and weights differ.")
+            raise user_context(ValueError("Axis must be specified when shapes of a and weights differ."))
         if w.ndim != len(axes) or w.shape != tuple(a.shape[i] for i in axes):
-            raise ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+            raise user_context(
+                ValueError("Shape of weights must be consistent with shape of a along specified axis.")
+            )
         w = (
             lax.broadcast_in_dim(w, a.shape, axes)
             if list(axes) == sorted(axes)
@@ -466,7 +473,7 @@ def _arg(
     else:
         place = axis_index(axis, a.ndim)
     if a.shape[place] == 0:
-        raise ValueError(f"attempt to get {name} of an empty sequence")
+        raise user_context(ValueError(f"attempt to get {name} of an empty sequence"))
     result = function(a, place, dtypes.canonicalize_dtype(int))
     if not keepdims:
         return result
@@ -506,11 +513,13 @@ def _cumulative_2(
 ) -> Any:
     x = as_array(x, name)
     if x.ndim == 0:
-        raise ValueError(f"The input must be non-scalar to take {name}, got {x}")
+        raise user_context(ValueError(f"The input must be non-scalar to take {name}, got {x}"))
     if axis is None:
         if x.ndim > 1:
-            raise ValueError(
-                f"The input array has rank {x.ndim}, however axis was not set to an explicit value."
+            raise user_context(
+                ValueError(
+                    f"The input array has rank {x.ndim}, however axis was not set to an explicit value."
+                )
             )
         axis = 0
     axis = axis_index(axis, x.ndim)

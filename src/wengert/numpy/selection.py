@@ -10,6 +10,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.core.trace import Tracer
 from wengert.errors import ConcretizationTypeError
 from wengert.numpy import reductions, ufuncs
@@ -48,9 +49,11 @@ def where(
     if x is None and y is None:
         return nonzero(condition, size=size, fill_value=fill_value)
     if x is None or y is None:
-        raise TypeError("where takes both x and y, or neither of them; one of them is None")
+        raise user_context(TypeError("where takes both x and y, or neither of them; one of them is None"))
     if size is not None or fill_value is not None:
-        raise ValueError("size and fill_value arguments cannot be used in three-term where function.")
+        raise user_context(
+            ValueError("size and fill_value arguments cannot be used in three-term where function.")
+        )
     condition, x, y = operands("where", condition, x, y)
     condition = ufuncs.as_bool(as_array(condition))
     x, y = promote_dtypes(x, y)
@@ -65,11 +68,13 @@ def where(
 def clip(arr: ArrayLike | None = None, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Any:
     """`arr` with values below `min` raised to it and values above `max` lowered to it."""
     if arr is None:
-        raise ValueError("At least one argument must be provided to clip.")
+        raise user_context(ValueError("At least one argument must be provided to clip."))
     if builtins.any(
         dtypes.issubdtype(as_array(v).dtype, np.complexfloating) for v in (arr, min, max) if v is not None
     ):
-        raise ValueError("Clip received a complex value either through the input or the min/max keywords.")
+        raise user_context(
+            ValueError("Clip received a complex value either through the input or the min/max keywords.")
+        )
     result = as_array(arr, "clip")
     if min is not None:
         result = ufuncs.binary_functions["maximum"](min, result)
@@ -81,11 +86,13 @@ def clip(arr: ArrayLike | None = None, /, min: ArrayLike | None = None, max: Arr
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     """Elementwise the choice of the first condition that holds, `default` where none does."""
     if len(condlist) != len(choicelist):
-        raise ValueError(
-            f"condlist must have length equal to choicelist ({len(condlist)} vs {len(choicelist)})"
+        raise user_context(
+            ValueError(
+                f"condlist must have length equal to choicelist ({len(condlist)} vs {len(choicelist)})"
+            )
         )
     if len(condlist) == 0:
-        raise ValueError("condlist must be non-empty")
+        raise user_context(ValueError("condlist must be non-empty"))
     *choices, result = promote_dtypes(*operands("select", *choicelist, default))
     for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         result = where(condition, choice, result)
@@ -110,9 +117,11 @@ def piecewise(x: ArrayLike, condlist: Any, funclist: Sequence[Any], *args: Any, 
     elif len(functions) == len(conditions):
         default = 0
     else:
-        raise ValueError(
-            f"with {len(conditions)} condition(s), either {len(conditions)} or {len(conditions) + 1} functions "
-            f"are expected; got {len(functions)}"
+        raise user_context(
+            ValueError(
+                f"with {len(conditions)} condition(s), either {len(conditions)} or {len(conditions) + 1} functions "
+                f"are expected; got {len(functions)}"
+            )
         )
 
     def value(function: Any) -> Any:
@@ -133,17 +142,19 @@ def choose(a: ArrayLike, choices: Any, out: None = None, mode: str = "raise") ->
     n = len(arrays)
     if mode == "raise":
         if isinstance(a, Tracer):
-            raise ConcretizationTypeError(
-                'jnp.choose with mode="raise" has to look at the indices; use mode="clip" or "wrap" under jit.',
+            raise user_context(
+                ConcretizationTypeError(
+                    'jnp.choose with mode="raise" has to look at the indices; use mode="clip" or "wrap" under jit.',
+                )
             )
         if builtins.bool(((a._np < 0) | (a._np >= n)).any()):
-            raise ValueError("invalid entry in choice array")
+            raise user_context(ValueError("invalid entry in choice array"))
     elif mode == "wrap":
         a = ufuncs.remainder(a, n)
     elif mode == "clip":
         a = clip(a, 0, n - 1)
     else:
-        raise ValueError(f"mode={mode!r} not understood. Must be 'raise', 'wrap', or 'clip'")
+        raise user_context(ValueError(f"mode={mode!r} not understood. Must be 'raise', 'wrap', or 'clip'"))
     a, *arrays = broadcast_operands("choose", [a, *arrays], keep_scalars=False)
     result = arrays[-1]
     for i in range(n - 2, -1, -1):
@@ -165,16 +176,20 @@ def nonzero(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) ->
     """
     a = as_array(a, "nonzero")
     if a.ndim == 0:
-        raise ValueError(
-            "Calling nonzero on 0d arrays is not allowed. Use jnp.atleast_1d(scalar).nonzero() instead."
+        raise user_context(
+            ValueError(
+                "Calling nonzero on 0d arrays is not allowed. Use jnp.atleast_1d(scalar).nonzero() instead."
+            )
         )
     if size is None:
         known = concrete(a)
         if known is None:
-            raise ConcretizationTypeError(
-                f"Abstract tracer value encountered where concrete value is expected: {a.aval.str_short()}.\nThe "
-                "size argument of jnp.nonzero must be statically specified to use jnp.nonzero within JAX "
-                "transformations: the number of nonzero elements is the shape of the result."
+            raise user_context(
+                ConcretizationTypeError(
+                    f"Abstract tracer value encountered where concrete value is expected: {a.aval.str_short()}.\nThe "
+                    "size argument of jnp.nonzero must be statically specified to use jnp.nonzero within JAX "
+                    "transformations: the number of nonzero elements is the shape of the result."
+                )
             )
         return tuple(as_array(i) for i in np.nonzero(known._np))
     size = static_int(size, "size")
@@ -238,10 +253,10 @@ def compress(
     axis = axis_index(axis, a.ndim)
     mask = ufuncs.as_bool(as_array(condition, "compress"))
     if mask.ndim != 1:
-        raise ValueError("condition must be a 1D array")
+        raise user_context(ValueError("condition must be a 1D array"))
     known = concrete(mask)
     if known is not None and known._np[a.shape[axis] :].any():
-        raise ValueError("condition contains entries that are out of bounds")
+        raise user_context(ValueError("condition contains entries that are out of bounds"))
     mask = lax.slice_in_dim(mask, 0, builtins.min(mask.shape[0], a.shape[axis]))
     (index,) = nonzero(mask, size=size, fill_value=a.shape[axis])
     rows = (slice(None),) * axis + (index,)
@@ -280,11 +295,13 @@ def take(
     axis = axis_index(axis, a.ndim)
     size = a.shape[axis]
     if size == 0 and indices.size:
-        raise IndexError("Cannot do a non-empty jnp.take() from an empty axis.")
+        raise user_context(IndexError("Cannot do a non-empty jnp.take() from an empty axis."))
     wrap = True
     if mode == "raise":
-        raise NotImplementedError(
-            "The 'raise' mode to jnp.take is not supported; use 'fill', 'clip' or 'wrap'."
+        raise user_context(
+            NotImplementedError(
+                "The 'raise' mode to jnp.take is not supported; use 'fill', 'clip' or 'wrap'."
+            )
         )
     if mode == "wrap":
         indices, mode = ufuncs.remainder(indices, builtins.max(size, 1)), "promise_in_bounds"
@@ -310,14 +327,18 @@ def take_along_axis(
     """
     arr, indices = as_array(arr, "take_along_axis"), as_array(indices, "take_along_axis")
     if indices.dtype.kind not in "iu":
-        raise TypeError(f"take_along_axis indices must be of integer type, got {indices.dtype}")
+        raise user_context(TypeError(f"take_along_axis indices must be of integer type, got {indices.dtype}"))
     if axis is None:
         if indices.ndim != 1:
-            raise ValueError(f"take_along_axis indices must be 1D if axis=None, got shape {indices.shape}")
+            raise user_context(
+                ValueError(f"take_along_axis indices must be 1D if axis=None, got shape {indices.shape}")
+            )
         arr, axis = ravel(arr), 0
     if arr.ndim != indices.ndim:
-        raise ValueError(
-            f"indices and arr must have the same number of dimensions; {indices.ndim} vs. {arr.ndim}"
+        raise user_context(
+            ValueError(
+                f"indices and arr must have the same number of dimensions; {indices.ndim} vs. {arr.ndim}"
+            )
         )
     axis = axis_index(axis, arr.ndim)
     arr, indices, numbers = _along_axis(arr, indices, axis)
@@ -377,8 +398,8 @@ def put(a: ArrayLike, ind: ArrayLike, v: ArrayLike, mode: str | None = None, *, 
     elif mode == "wrap":
         index, scatter_mode = ufuncs.remainder(index, a.size), "promise_in_bounds"
     else:
-        raise NotImplementedError(
-            f"The mode {mode!r} of jnp.put is not supported; use None, 'clip' or 'wrap'."
+        raise user_context(
+            NotImplementedError(f"The mode {mode!r} of jnp.put is not supported; use None, 'clip' or 'wrap'.")
         )
     if values.size < index.size:
         values = concatenate([values] * -(-index.size // values.size))
@@ -388,9 +409,11 @@ def put(a: ArrayLike, ind: ArrayLike, v: ArrayLike, mode: str | None = None, *, 
 
 def _refuse_inplace(name: str, inplace: bool) -> None:
     if inplace:
-        raise ValueError(
-            f"jnp.{name} cannot modify arrays in-place, because JAX arrays are immutable. "
-            "Pass inplace=False to instead return an updated array."
+        raise user_context(
+            ValueError(
+                f"jnp.{name} cannot modify arrays in-place, because JAX arrays are immutable. "
+                "Pass inplace=False to instead return an updated array."
+            )
         )
 
 
@@ -411,8 +434,10 @@ def put_along_axis(
         arr, axis = ravel(arr), 0
     axis = axis_index(axis, arr.ndim)
     if arr.ndim != indices.ndim:
-        raise ValueError(
-            f"put_along_axis arguments 'arr' and 'indices' must have same ndim. Got {arr.ndim=} and {indices.ndim=}."
+        raise user_context(
+            ValueError(
+                f"put_along_axis arguments 'arr' and 'indices' must have same ndim. Got {arr.ndim=}, {indices.ndim=}."
+            )
         )
     arr, indices, _ = _along_axis(arr, indices, axis)
     index = tuple(
@@ -427,10 +452,10 @@ def place(arr: ArrayLike, mask: ArrayLike, vals: ArrayLike, *, inplace: bool = T
     _refuse_inplace("place", inplace)
     arr, values = as_array(arr), ravel(vals)
     if arr.size and values.size == 0:
-        raise ValueError("Cannot place values from an empty array")
+        raise user_context(ValueError("Cannot place values from an empty array"))
     mask = ufuncs.as_bool(ravel(mask))
     if mask.size != arr.size:
-        raise ValueError("place: arr and mask must be the same size")
+        raise user_context(ValueError("place: arr and mask must be the same size"))
     number = lax.sub(lax.cumsum(convert(mask, _INT32), 0), scalar(1, _INT32))
     chosen = take(values, number, mode="wrap")
     return reshape(lax.select(mask, convert(chosen, arr.dtype), ravel(arr)), arr.shape)
@@ -450,12 +475,14 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None, *, assume_unique_i
     else:
         given = np.asarray(obj)
         if given.dtype == bool and given.shape != (size,):
-            raise ValueError(
-                f"np.delete(arr, obj): for boolean indices, obj must be one-dimensional with length {size}"
+            raise user_context(
+                ValueError(
+                    f"np.delete(arr, obj): for boolean indices, obj must be one-dimensional with length {size}"
+                )
             )
         gone = np.flatnonzero(given) if given.dtype == bool else given.astype(int).reshape(-1)
         if ((gone < -size) | (gone >= size)).any():
-            raise IndexError(f"index {obj} is out of bounds for axis {axis} with size {size}")
+            raise user_context(IndexError(f"index {obj} is out of bounds for axis {axis} with size {size}"))
     kept = np.delete(np.arange(size), gone)
     if kept.size and kept.size > 2 * (np.diff(kept) > 1).sum():  # a few contiguous parts
         edges = np.flatnonzero(np.diff(kept) > 1) + 1
@@ -467,14 +494,18 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None, *, assume_unique_i
 def _delete_traced(arr: Any, obj: Any, axis: int, unique: bool) -> Any:
     """Indices known only at run time: elements behind a deleted one move up."""
     if obj.dtype == bool:
-        raise ConcretizationTypeError(
-            "jnp.delete with a traced mask: the shape of the result would depend on its values"
+        raise user_context(
+            ConcretizationTypeError(
+                "jnp.delete with a traced mask: the shape of the result would depend on its values"
+            )
         )
     size = arr.shape[axis]
     index = _wrapped(ravel(obj), size)
     if index.size != 1 and not unique:
-        raise ConcretizationTypeError(
-            "jnp.delete with several traced indices needs assume_unique_indices=True, for a static shape.",
+        raise user_context(
+            ConcretizationTypeError(
+                "jnp.delete with several traced indices needs assume_unique_indices=True, for a static shape.",
+            )
         )
     gone = update(lax.full((size,), False, bool), index, True, "set", "drop", wrap=False)
     (kept,) = nonzero(lax.bitwise_not(gone), size=builtins.max(0, size - index.size))
@@ -498,7 +529,7 @@ def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None)
         if given.dtype == bool:
             given = np.flatnonzero(given)
         if ((given < -size) | (given > size)).any():
-            raise IndexError(f"index {obj} is out of bounds for axis {axis} with size {size}")
+            raise user_context(IndexError(f"index {obj} is out of bounds for axis {axis} with size {size}"))
         indices = as_array(np.where(given < 0, given + size, given).reshape(-1).astype(np.int32))
         count = indices.size
     if np.ndim(obj) == 0 and values.ndim == a.ndim and values.ndim:

@@ -8,6 +8,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.errors import ConcretizationTypeError
 from wengert.numpy import reductions
 from wengert.numpy._util import (
@@ -76,15 +77,19 @@ def unique(
     rows = reshape(rows, (n, int(np.prod(rows.shape[1:], dtype=int))))
     order, starts = _grouped(rows, equal_nan)
     if size is None and concrete(a) is None:
-        raise ConcretizationTypeError(
-            f"Abstract tracer value encountered where concrete value is expected: {a.aval.str_short()}.\nThe size "
-            "argument of jnp.unique must be statically specified to use jnp.unique within JAX transformations: "
-            "the number of distinct elements is the shape of the result."
+        raise user_context(
+            ConcretizationTypeError(
+                f"Abstract tracer value encountered where concrete value is expected: {a.aval.str_short()}.\nThe size "
+                "argument of jnp.unique must be statically specified to use jnp.unique within JAX transformations: "
+                "the number of distinct elements is the shape of the result."
+            )
         )
     count = int(np.asarray(starts).sum()) if size is None else static_int(size, "size")
     if n == 0 and count and fill_value is None:
-        raise ValueError(
-            "jnp.unique: for zero-sized input with nonzero size argument, fill_value must be specified"
+        raise user_context(
+            ValueError(
+                "jnp.unique: for zero-sized input with nonzero size argument, fill_value must be specified"
+            )
         )
     edges = nonzero(starts, size=count + 1, fill_value=n)[0] if n else lax.full((count + 1,), 0, _INT32)
     first = lax.slice_in_dim(edges, 0, count)
@@ -174,7 +179,9 @@ def isin(
 ) -> Any:
     """Whether each element is among `test_elements` (is not, with `invert`)."""
     if method not in ("auto", "compare_all", "binary_search", "sort"):
-        raise ValueError(f"isin: got {method=}; expected 'auto', 'compare_all', 'binary_search' or 'sort'")
+        raise user_context(
+            ValueError(f"isin: got {method=}; expected 'auto', 'compare_all', 'binary_search' or 'sort'")
+        )
     x, tests = promote_dtypes(as_array(element, "isin"), ravel(as_array(test_elements, "isin")))
     if tests.size == 0:
         return lax.full(x.shape, invert, np.dtype(bool))
@@ -230,8 +237,10 @@ def intersect1d(
     """The distinct elements that both arrays have; with `return_indices` also where they first are in each."""
     a, b = promote_dtypes(ravel(ar1), ravel(ar2))
     if size is None and (concrete(a) is None or concrete(b) is None):
-        raise ConcretizationTypeError(
-            "The size argument of jnp.intersect1d must be statically specified to use it within JAX transformations."
+        raise user_context(
+            ConcretizationTypeError(
+                "The size argument of jnp.intersect1d must be statically specified to use it in JAX transformations."
+            )
         )
     # In a stable sort of both, an element of b follows the first equal element of a.
     both = concatenate([a, b])

@@ -8,6 +8,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy import ufuncs
 from wengert.numpy._util import (
     ArrayLike,
@@ -25,9 +26,11 @@ from wengert.numpy.selection import take
 
 def _check_kind(name: str, kind: None, order: None) -> None:
     if kind is not None:
-        raise TypeError(f"'kind' argument to {name} is not supported: sorts are stable unless stable=False")
+        raise user_context(
+            TypeError(f"'kind' argument to {name} is not supported: sorts are stable unless stable=False")
+        )
     if order is not None:
-        raise ValueError(f"'order' argument to {name} is not supported: arrays have no fields")
+        raise user_context(ValueError(f"'order' argument to {name} is not supported: arrays have no fields"))
 
 
 def _prepared(name: str, a: Any, axis: int | None) -> tuple[Any, int]:
@@ -79,9 +82,9 @@ def lexsort(keys: Any, axis: int = -1) -> Any:
     """The indices that sort by several keys, the last one being the most important."""
     arrays = [as_array(k, "lexsort") for k in keys]
     if not arrays:
-        raise TypeError("need sequence of keys with len > 0 in lexsort")
+        raise user_context(TypeError("need sequence of keys with len > 0 in lexsort"))
     if len({k.shape for k in arrays}) > 1:
-        raise ValueError("all keys need to be the same shape")
+        raise user_context(ValueError("all keys need to be the same shape"))
     if arrays[0].ndim == 0:
         return scalar(0, dtypes.canonicalize_dtype(int))
     place = axis_index(axis, arrays[0].ndim)
@@ -116,9 +119,9 @@ def argpartition(a: ArrayLike, kth: int, axis: int = -1) -> Any:
 def _check_kth(a: Any, kth: int, axis: int) -> None:
     size = a.shape[axis_index(axis, a.ndim)]
     if not -size <= kth < size:
-        raise ValueError(f"kth(={kth}) out of bounds ({size})")
+        raise user_context(ValueError(f"kth(={kth}) out of bounds ({size})"))
     if a.dtype.kind == "c":
-        raise NotImplementedError("partition and argpartition do not support complex numbers")
+        raise user_context(NotImplementedError("partition and argpartition do not support complex numbers"))
 
 
 def searchsorted(
@@ -131,17 +134,19 @@ def searchsorted(
     compares with all elements, which may be faster for short vectors.
     """
     if side not in ("left", "right"):
-        raise ValueError(
-            f"{side!r} is an invalid value for keyword 'side'. Expected one of ['left', 'right']."
+        raise user_context(
+            ValueError(f"{side!r} is an invalid value for keyword 'side'. Expected one of ['left', 'right'].")
         )
     if method not in ("scan", "scan_unrolled", "sort", "compare_all"):
-        raise ValueError(
-            f"{method!r} is an invalid value for keyword 'method'. Expected one of "
-            "('sort', 'scan', 'scan_unrolled', 'compare_all')."
+        raise user_context(
+            ValueError(
+                f"{method!r} is an invalid value for keyword 'method'. Expected one of "
+                "('sort', 'scan', 'scan_unrolled', 'compare_all')."
+            )
         )
     a, v = as_array(a, "searchsorted"), as_array(v, "searchsorted")
     if a.ndim != 1:
-        raise ValueError(f"a should be 1-dimensional, got shape {a.shape}")
+        raise user_context(ValueError(f"a should be 1-dimensional, got shape {a.shape}"))
     if sorter is not None:
         a = take(a, sorter, 0)
     a, v = promote_dtypes(a, v)
@@ -191,7 +196,7 @@ def digitize(x: ArrayLike, bins: ArrayLike, right: bool = False, *, method: str 
     """
     x, bins = as_array(x, "digitize"), as_array(bins, "digitize")
     if bins.ndim != 1:
-        raise ValueError(f"digitize: bins must be a 1-dimensional array; got {bins.shape}")
+        raise user_context(ValueError(f"digitize: bins must be a 1-dimensional array; got {bins.shape}"))
     if bins.size == 0:
         return lax.full(x.shape, 0, dtypes.canonicalize_dtype(int))
     side = "right" if not right else "left"

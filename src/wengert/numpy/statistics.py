@@ -10,6 +10,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.source import user_context
 from wengert.numpy import reductions, ufuncs
 from wengert.numpy._util import (
     ArrayLike,
@@ -123,16 +124,20 @@ def _quantile(
     name: str, a: Any, q: Any, axis: Axis, method: str, keepdims: bool, skip_nans: bool, weights: Any
 ) -> Any:
     if method not in _METHODS:
-        raise ValueError(
-            f"method can only be 'linear', 'lower', 'higher', 'midpoint', or 'nearest', got {method!r}"
+        raise user_context(
+            ValueError(
+                f"method can only be 'linear', 'lower', 'higher', 'midpoint', or 'nearest', got {method!r}"
+            )
         )
     if weights is not None:
-        raise NotImplementedError(f"jnp.{name}: weights are not supported")
+        raise user_context(NotImplementedError(f"jnp.{name}: weights are not supported"))
     a, q = as_array(a, name), as_array(q, name)
     if a.dtype.kind == "c":
-        raise ValueError(f"{name} does not support complex input, as the operation is poorly defined.")
+        raise user_context(
+            ValueError(f"{name} does not support complex input, as the operation is poorly defined.")
+        )
     if q.ndim > 1:
-        raise ValueError(f"q must have rank <= 1, got shape {q.shape}")
+        raise user_context(ValueError(f"q must have rank <= 1, got shape {q.shape}"))
     a, q = (convert(v, inexact_dtype(v.dtype), v.weak_type) for v in (a, q))
     result_dtype = a.dtype
     a, q = promote_dtypes(a, q)
@@ -232,7 +237,7 @@ def apply_over_axes(func: Callable[[Any, int], Any], a: ArrayLike, axes: int | S
         if new.ndim == result.ndim - 1:
             new = lax.expand_dims(new, (axis,))
         if new.ndim != result.ndim:
-            raise ValueError("function is not returning an array of the correct shape")
+            raise user_context(ValueError("function is not returning an array of the correct shape"))
         result = new
     return result
 
@@ -258,11 +263,11 @@ def cov(
     x = as_array(m, "cov")
     x = convert(x, inexact_dtype(x.dtype) if dtype is None else dtypes.canonicalize_dtype(dtype))
     if x.ndim > 2:
-        raise ValueError("m has more than 2 dimensions")
+        raise user_context(ValueError("m has more than 2 dimensions"))
     if y is not None:
         second = convert(as_array(y, "cov"), x.dtype)
         if second.ndim > 2:
-            raise ValueError("y has more than 2 dimensions")
+            raise user_context(ValueError("y has more than 2 dimensions"))
         x = lax.concatenate([_as_rows(v, rowvar) for v in (x, second)], 0)
     else:
         x = _as_rows(x, rowvar)
@@ -275,8 +280,10 @@ def cov(
                 as_array(given, name), np.dtype(x.dtype.char.lower()) if x.dtype.kind == "c" else x.dtype
             )
             if w.ndim != 1 or w.shape[0] != x.shape[1]:
-                raise ValueError(
-                    f"{name} must be a vector with one element for each observation, got {w.shape}"
+                raise user_context(
+                    ValueError(
+                        f"{name} must be a vector with one element for each observation, got {w.shape}"
+                    )
                 )
             weights = w if weights is None else lax.mul(weights, w)
     count: Any = x.shape[1] - ddof

@@ -10,6 +10,7 @@ import numpy as np
 
 from wengert import lax
 from wengert._lazy import lazy_module
+from wengert.core.source import user_context
 from wengert.numpy._util import (
     as_array,
     broadcast_to_shape,
@@ -40,7 +41,7 @@ def einsum(
     known too.
     """
     if out is not None:
-        raise NotImplementedError("The 'out' argument to jnp.einsum is not supported.")
+        raise user_context(NotImplementedError("The 'out' argument to jnp.einsum is not supported."))
     inputs, output, arrays = _parse(subscripts, operands)
     dtype, weak = result_type_and_weakness(*arrays)
     arrays = [convert(a, dtype) for a in arrays]
@@ -84,7 +85,9 @@ def _parse(subscripts: Any, operands: Sequence[Any]) -> tuple[list[str], str, li
     left, arrow, right = text.partition("->")
     inputs = left.split(",")
     if len(inputs) != len(arrays):
-        raise ValueError(f"einsum: {len(inputs)} terms in {subscripts!r}, but {len(arrays)} operands")
+        raise user_context(
+            ValueError(f"einsum: {len(inputs)} terms in {subscripts!r}, but {len(arrays)} operands")
+        )
     letters = iter(c for c in _letters() if c not in text)
     longest = max(
         a.ndim - len(term.replace("...", "")) if "..." in term else 0 for term, a in zip(inputs, arrays)
@@ -95,12 +98,16 @@ def _parse(subscripts: Any, operands: Sequence[Any]) -> tuple[list[str], str, li
         if "..." in term:
             count = a.ndim - len(term.replace("...", ""))
             if count < 0:
-                raise ValueError(
-                    f"einsum: operand of shape {a.shape} has too few axes for the subscripts {term!r}"
+                raise user_context(
+                    ValueError(
+                        f"einsum: operand of shape {a.shape} has too few axes for the subscripts {term!r}"
+                    )
                 )
             term = term.replace("...", "".join(extra[len(extra) - count :]))
         if len(term) != a.ndim:
-            raise ValueError(f"einsum: the subscripts {term!r} don't fit an operand of shape {a.shape}")
+            raise user_context(
+                ValueError(f"einsum: the subscripts {term!r} don't fit an operand of shape {a.shape}")
+            )
         full.append(term)
     if not arrow:
         counts = collections.Counter("".join(inputs).replace(".", ""))
@@ -109,8 +116,10 @@ def _parse(subscripts: Any, operands: Sequence[Any]) -> tuple[list[str], str, li
         right = right.replace("...", "".join(extra))
     unknown = [c for c in right if c not in "".join(full)]
     if unknown or len(set(right)) != len(right):
-        raise ValueError(
-            f"einsum: the result {right!r} must name axes of the operands, each once, in {subscripts!r}"
+        raise user_context(
+            ValueError(
+                f"einsum: the result {right!r} must name axes of the operands, each once, in {subscripts!r}"
+            )
         )
     return _broadcast_ones(full, right, arrays)
 
@@ -144,8 +153,10 @@ def _broadcast_ones(inputs: list[str], output: str, arrays: list[Any]) -> tuple[
         for c, d in zip(term, a.shape):
             if sizes.setdefault(c, d) != d:
                 if 1 not in (d, sizes[c]):
-                    raise ValueError(
-                        f"einsum: axis {c!r} has the sizes {sizes[c]} and {d} in different operands"
+                    raise user_context(
+                        ValueError(
+                            f"einsum: axis {c!r} has the sizes {sizes[c]} and {d} in different operands"
+                        )
                     )
                 sizes[c] = max(d, sizes[c])
     for k, (term, a) in enumerate(zip(inputs, arrays)):

@@ -13,6 +13,7 @@ import numpy as np
 from wengert import lax
 from wengert.core import dtypes
 from wengert.core.array import ArrayBase
+from wengert.core.source import user_context
 from wengert.numpy._util import (
     PYTHON_SCALARS,
     ArrayLike,
@@ -132,7 +133,7 @@ def _isnan(x: Any) -> Any:
 def as_bool(x: Any) -> Any:
     """Whether each element differs from zero."""
     if dtypes.is_key_dtype(x.dtype):
-        raise TypeError(f"a truth value of {x.dtype} was asked for: random keys are no numbers")
+        raise user_context(TypeError(f"a truth value of {x.dtype} was asked for: random keys are no numbers"))
     return x if x.dtype == bool_dtype else lax.ne(x, scalar(0, x.dtype))
 
 
@@ -266,7 +267,9 @@ def isneginf(x: ArrayLike, /, out: None = None) -> Any:
 def _infinite(name: str, x: Any, value: float) -> Any:
     x = as_array(x, name)
     if _is_complex(x):
-        raise ValueError(f"{name} is not well defined for complex dtypes; use isinf or take the real part")
+        raise user_context(
+            ValueError(f"{name} is not well defined for complex dtypes; use isinf or take the real part")
+        )
     return _compare_float(x, value)
 
 
@@ -308,9 +311,11 @@ def _refuse_keys(name: str, x: Any, y: Any) -> None:
         if isinstance(one, ArrayBase) and dtypes.is_key_dtype(one.aval.dtype):
             found = [dtypes.dtype(a) for a in (x, y)]
             if found[0] != found[1]:
-                raise TypeError(
-                    f"{name} does not accept dtypes {', '.join(str(dtypes.visible(d)) for d in found)}. Random"
-                    " keys are no numbers; their words are random.key_data(key)."
+                raise user_context(
+                    TypeError(
+                        f"{name} does not accept dtypes {', '.join(str(dtypes.visible(d)) for d in found)}. Random"
+                        " keys are no numbers; their words are random.key_data(key)."
+                    )
                 )
 
 
@@ -399,7 +404,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
         off = lax.bitwise_and(lax.ne(lax.sign(x), lax.sign(y)), lax.ne(lax.rem(x, y), scalar(0, x.dtype)))
         return _select(off, lax.sub(quotient, scalar(1, x.dtype)), quotient)
     if dtypes.kind_of(x.dtype) == "c":
-        raise TypeError("floor_divide does not support complex-valued inputs")
+        raise user_context(TypeError("floor_divide does not support complex-valued inputs"))
     return _float_divmod(x, y)[0]
 
 
@@ -434,9 +439,11 @@ def _integer_power(x: Any, y: int) -> Any:
     if x.dtype == bool_dtype:
         x = convert(x, dtypes.result_type(int), True)
     if y < 0 and dtypes.kind_of(x.dtype) in "iu":
-        raise TypeError(
-            f"Integers cannot be raised to negative powers, got integer_pow({x.aval.str_short()}, {y}). "
-            "Convert the base to a float first."
+        raise user_context(
+            TypeError(
+                f"Integers cannot be raised to negative powers, got integer_pow({x.aval.str_short()}, {y}). "
+                "Convert the base to a float first."
+            )
         )
     return lax.integer_pow(x, y)
 
@@ -627,7 +634,7 @@ def divmod(x1: ArrayLike, x2: ArrayLike, /) -> tuple[Any, Any]:
     if dtypes.kind_of(x.dtype) in "biu":
         return _floor_divide(x, y), _remainder(x, y)
     if dtypes.kind_of(x.dtype) == "c":
-        raise TypeError("divmod does not support complex-valued inputs")
+        raise user_context(TypeError("divmod does not support complex-valued inputs"))
     return _float_divmod(x, y)
 
 
@@ -729,7 +736,9 @@ def _round_method(self: Any, ndigits: int | None = None) -> Any:
     if ndigits is not None:
         return round(self, ndigits)
     if _is_complex(self):
-        raise TypeError("complex numbers can't be rounded to integers; round(x, 0) rounds both parts")
+        raise user_context(
+            TypeError("complex numbers can't be rounded to integers; round(x, 0) rounds both parts")
+        )
     return convert(round(self), dtypes.default_int_dtype())
 
 

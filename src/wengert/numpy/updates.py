@@ -20,7 +20,7 @@ import numpy as np
 from wengert import lax
 from wengert.core import dtypes
 from wengert.core.array import ArrayBase
-from wengert.core.source import warn_user
+from wengert.core.source import user_context, warn_user
 from wengert.numpy import ufuncs
 from wengert.numpy._util import (
     as_array,
@@ -95,12 +95,16 @@ def _broadcast_values(values: Any, shape: tuple[int, ...]) -> Any:
     if values.ndim > len(shape):
         extra = values.ndim - len(shape)
         if any(d != 1 for d in values.shape[:extra]):
-            raise ValueError(
-                f"Cannot broadcast to shape with fewer dimensions: arr_shape={values.shape} shape={shape}"
+            raise user_context(
+                ValueError(
+                    f"Cannot broadcast to shape with fewer dimensions: arr_shape={values.shape} shape={shape}"
+                )
             )
         values = lax.squeeze(values, tuple(range(extra)))
     if any(a not in (1, b) for a, b in zip(values.shape[::-1], shape[::-1], strict=False)):
-        raise ValueError(f"Incompatible shapes for broadcasting: {values.shape} and requested shape {shape}")
+        raise user_context(
+            ValueError(f"Incompatible shapes for broadcasting: {values.shape} and requested shape {shape}")
+        )
     return broadcast_to_shape(values, shape)
 
 

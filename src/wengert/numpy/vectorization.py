@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.core.source import user_context
 from wengert.numpy._util import as_array
 from wengert.transforms.vmap import vmap
 
@@ -19,7 +20,7 @@ CoreDims = list[tuple[str, ...]]
 
 def _parse(signature: str) -> tuple[CoreDims, CoreDims]:
     if not re.fullmatch(_SIGNATURE, signature):
-        raise ValueError(f"not a valid gufunc signature: {signature}")
+        raise user_context(ValueError(f"not a valid gufunc signature: {signature}"))
     sides = signature.split("->")
     return tuple(  # type: ignore[return-value]
         [tuple(re.findall(r"\w+", argument)) for argument in re.findall(_ARGUMENT, side)] for side in sides
@@ -37,9 +38,11 @@ def vectorize(
     """
     excluded = set(excluded)
     if any(not isinstance(e, int | str) for e in excluded):
-        raise TypeError(f"jax.numpy.vectorize can only exclude integer or string arguments, got {excluded!r}")
+        raise user_context(
+            TypeError(f"jax.numpy.vectorize can only exclude integer or string arguments, got {excluded!r}")
+        )
     if any(isinstance(e, int) and e < 0 for e in excluded):
-        raise ValueError(f"excluded={excluded!r} contains negative numbers")
+        raise user_context(ValueError(f"excluded={excluded!r} contains negative numbers"))
 
     @functools.wraps(pyfunc)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -71,9 +74,11 @@ class _Call:
     def run(self) -> Any:
         ins, outs = _parse(self.signature) if self.signature else ([()] * len(self.arrays), None)
         if len(ins) != len(self.arrays):
-            raise TypeError(
-                f"wrong number of positional arguments: expected {len(ins)}, got {len(self.arrays)} on vectorized "
-                f"function with signature {self.signature}"
+            raise user_context(
+                TypeError(
+                    f"wrong number of positional arguments: expected {len(ins)}, got {len(self.arrays)} on vectorized "
+                    f"function with signature {self.signature}"
+                )
             )
         sizes: dict[str, int] = {}
         for a, dims in zip(self.arrays, ins, strict=True):
@@ -82,8 +87,8 @@ class _Call:
         try:
             batch = np.broadcast_shapes(*outer)
         except ValueError:
-            raise ValueError(
-                f"the shapes of the arguments of a vectorized function don't broadcast: {outer}"
+            raise user_context(
+                ValueError(f"the shapes of the arguments of a vectorized function don't broadcast: {outer}")
             ) from None
         function: Callable[..., Any] = functools.partial(self._core, outs, sizes)
         squeezed, axes = [], []  # axes of size 1 are dropped, not mapped: so nothing is repeated
@@ -110,7 +115,9 @@ class _Call:
             return tuple(results) if many else results[0]
         results = [as_array(r) for r in result] if len(outs) > 1 else [as_array(result)]
         if len(results) != len(outs):
-            raise TypeError(f"wrong number of output arguments: expected {len(outs)}, got {len(results)}")
+            raise user_context(
+                TypeError(f"wrong number of output arguments: expected {len(outs)}, got {len(results)}")
+            )
         for r, dims in zip(results, outs, strict=True):
             _check_core(r.shape, dims, sizes, self.signature, exact=True)
         return tuple(results) if len(outs) > 1 else results[0]
@@ -125,11 +132,15 @@ def _check_core(
 ) -> None:
     """Check the last axes of an argument against the names that the signature gives them."""
     if len(shape) < len(dims) or (exact and len(shape) != len(dims)):
-        raise ValueError(f"shape {shape} does not have the axes {dims} of the signature {signature}")
+        raise user_context(
+            ValueError(f"shape {shape} does not have the axes {dims} of the signature {signature}")
+        )
     for d, name in zip(shape[len(shape) - len(dims) :], dims, strict=True):
         expected = sizes.setdefault(name, int(name) if name.isdigit() else d)
         if expected != d:
-            raise ValueError(
-                f"inconsistent size for core dimension {name!r}: {d} vs {expected} on vectorized function with "
-                f"signature {signature}"
+            raise user_context(
+                ValueError(
+                    f"inconsistent size for core dimension {name!r}: {d} vs {expected} on vectorized function with "
+                    f"signature {signature}"
+                )
             )
