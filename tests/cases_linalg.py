@@ -279,6 +279,16 @@ row(
     **LINALG,
 )
 row(
+    "solve",
+    linalg_lu.solve,
+    np.linalg.solve,
+    [A, B],
+    smooth=(0, 1),
+    linear=(1,),
+    dtypes="float32 float64 complex64",
+    ulps=500,
+)
+row(
     "solve, transposed",
     lambda a, b: linalg_lu.solve_permuted(*lax.linalg.lu(a)[::2], b, trans=1),
     lambda a, b: np.linalg.solve(a.T, b),

@@ -12,13 +12,13 @@ from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, is_zero
 from wengert.prims.arithmetic import add, conj, div, mul, sub
-from wengert.prims.axes import batch_to, broadcast_in_dim, reduce_sum, transpose
+from wengert.prims.axes import batch_to, broadcast_in_dim, move_axis, reduce_sum, transpose
 from wengert.prims.constructors import Shape, constant, dtype_of, shape_of
 from wengert.prims.conversion import convert
 from wengert.prims.dot import dot_general
 from wengert.prims.logic import eq, ge
 from wengert.prims.select import select
-from wengert.prims.shape import broadcasted_iota, full
+from wengert.prims.shape import broadcasted_iota, full, reshape
 from wengert.prims.slicing import pad, slice
 
 scipy_linalg = lazy_module("scipy.linalg")
@@ -225,11 +225,24 @@ def library(
     jvp: Callable[..., Any],
     transpose: Callable[..., Any] | None = None,
     multiple_results: bool = True,
-    hidden_params: Sequence[str] = (),
+    systems: bool = False,
 ) -> Primitive:
-    """A primitive on stacks of matrices: a batch axis is one more axis of the stack."""
+    """A primitive on stacks of matrices: a batch axis is one more axis of the stack.
+
+    Args:
+      systems: the last operand is a right hand side. If it alone has the batch axis, this makes more columns of it
+        (rows, if there is a parameter left_side that is false), so that no matrix is decomposed many times.
+    """
 
     def batch(axis: Any, args: Any, dims: Any, **params: Any) -> Any:
+        if systems and all(d is None for d in dims[:-1]):
+            b, at = args[-1], len(shape_of(args[-1])) - (2 if params.get("left_side", True) else 3)
+            b = move_axis(b, dims[-1], at)
+            shape = shape_of(b)
+            x = prim.bind(
+                *args[:-1], reshape(b, (*shape[:at], shape[at] * shape[at + 1], *shape[at + 2 :])), **params
+            )
+            return reshape(x, shape), at
         outs = prim.bind(*[batch_to(x, d, axis.size, 0) for x, d in zip(args, dims)], **params)
         return (outs, [0] * len(outs)) if multiple_results else (outs, 0)
 
@@ -243,6 +256,5 @@ def library(
         batch=batch,
         multiple_results=multiple_results,
         access="stored",
-        hidden_params=hidden_params,
     )
     return prim

@@ -10,7 +10,7 @@ import numpy as np
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, add_cotangents, is_undefined, is_zero
-from wengert.prims.arithmetic import add, mul, sub
+from wengert.prims.arithmetic import add, mul, neg, sub
 from wengert.prims.axes import reduce_sum
 from wengert.prims.constructors import as_operand, check_dtype, shape_of, zero_jvp
 from wengert.prims.linalg_common import (
@@ -168,10 +168,48 @@ _inverse_p: Primitive = library(
 )
 
 
+def _solve_aval(a: ShapedArray, b: ShapedArray) -> ShapedArray:
+    check_matrices("solve", a)
+    check_ranks("solve", (2, 2), (a, b))
+    if a.shape[-1] != b.shape[-2]:
+        raise ValueError(f"solve: b must have {a.shape[-1]} rows, as a of shape {a.shape} has; got {b.shape}")
+    return b
+
+
+def _solve_impl(xp: Any, a: Any, b: Any) -> Any:
+    try:
+        return xp.linalg.solve(a, b)
+    except np.linalg.LinAlgError:  # one of them is singular: it alone gets NaN
+        return each(lambda a, b: [np.linalg.solve(a, b)], (2, 2), avals_of(b), a, b)[0]
+
+
+def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    (a, b), (ta, tb) = primals, tangents
+    out = solve_p.bind(a, b)
+    change = tb if is_zero(ta) else add_cotangents(neg(matmul(ta, out)), tb)
+    return out, Zero.of(out) if is_zero(change) else solve_p.bind(a, change)
+
+
+def _solve_transpose(ct: Any, a: Any, b: Any) -> Any:
+    if is_zero(ct) or not is_undefined(b):
+        return [None, None]
+    return [None, solve_p.bind(swap(a), ct)]
+
+
+solve_p: Primitive = library(
+    "linear_solve",
+    abstract_eval=_solve_aval,
+    impl=_solve_impl,
+    jvp=_solve_jvp,
+    transpose=_solve_transpose,
+    multiple_results=False,
+    systems=True,
+)
+
+
 def solve(a: Any, b: Any) -> Any:
-    """a**-1 @ b for stacks of square matrices."""
-    lu_, _, permutation = lu(a)
-    return solve_permuted(lu_, permutation, b)
+    """The x with a @ x = b for square matrices a (..., n, n) and matrices b (..., n, k). NaN if a is singular."""
+    return solve_p.bind(a, b)
 
 
 # ------------------------------------------------------------------------------------------------ determinants

@@ -231,6 +231,7 @@ triangular_solve_p: Primitive = library(
     jvp=_solve_jvp,
     transpose=_solve_transpose,
     multiple_results=False,
+    systems=True,
 )
 
 
@@ -360,6 +361,7 @@ tridiagonal_solve_p: Primitive = library(
     jvp=_tridiagonal_jvp,
     transpose=_tridiagonal_transpose,
     multiple_results=False,
+    systems=True,
 )
 
 
