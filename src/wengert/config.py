@@ -120,13 +120,15 @@ class Config:
     trace_key: int
     """Equal for two configs exactly if a function traced under one is valid under the other."""
     watched: bool
-    """Whether operations are checked as they run: `debug_nans`, `debug_infs` or `no_execution` is set."""
+    """Whether operations are checked as they run: `debug_nans`, `debug_infs`, `debug_key_reuse` or `no_execution`."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         key = tuple([values[name] for name in _IN_TRACE_KEY])
-        watched = values["debug_nans"] or values["debug_infs"] or values["no_execution"]
+        watched = any(
+            values[name] for name in ("debug_nans", "debug_infs", "debug_key_reuse", "no_execution")
+        )
         object.__setattr__(self, "watched", watched)
         object.__setattr__(self, "trace_key", _trace_keys.setdefault(key, next(_trace_key_numbers)))
 

@@ -24,7 +24,7 @@ class ArrayBase:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.aval.dtype
+        return self.aval.visible_dtype  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
@@ -46,7 +46,9 @@ class Array(ArrayBase):
     code), and makes the other form, without a copy, when it is first asked for.
     """
 
-    __slots__ = ("_address", "_ndarray", "_owner", "aval", "deleted")
+    __slots__ = ("_address", "_ndarray", "_owner", "aval", "placement")
+
+    placement: Any  # set only where the array was put on certain devices: a Sharding, or what makes one
 
     def __init__(self, aval: ShapedArray, ndarray: Any = None, owner: Any = None, address: int = 0):
         self.aval = aval
@@ -61,7 +63,9 @@ class Array(ArrayBase):
         if array is None:
             if self._owner is None:
                 raise RuntimeError(
-                    "Array has been deleted: its memory was donated to a call, or delete() was called"
+                    f"Array has been deleted with shape={self.aval.dtype.name}[{','.join(map(str, self.shape))}]."
+                    " Its memory was donated to a jitted function (donate_argnums or donate_argnames), or its"
+                    " method delete was called: use the function's result instead, or don't donate."
                 )
             array = self._ndarray = self._owner.view(self.aval.shape, self.aval.dtype)
         elif array.flags.writeable:
@@ -109,9 +113,3 @@ def copy_aligned(value: Any, dtype: Any) -> np.ndarray[Any, Any]:
     copy: np.ndarray[Any, Any] = raw[start : start + nbytes].view(dtype).reshape(source.shape)
     np.copyto(copy, source, casting="unsafe")
     return copy
-
-
-def check_nans(array: Array, name: str) -> None:
-    """Raise FloatingPointError if the result of operation `name` contains a NaN."""
-    if array.dtype.kind in "fc" and bool(np.isnan(array._np).any()):
-        raise FloatingPointError(f"invalid value (nan) encountered in {name}")

@@ -78,8 +78,10 @@ class Primitive:
         an eager call compiles the operation instead of running `impl` (control flow).
     effects(**params) -> frozenset of effect names
     dce(used_outs, eqn) -> (used_ins, eqn or None): prunes unused results of primitives that hold jaxprs.
-    consumes_keys
-        the random keys among the operands are used up: drawing from them again would give the same numbers.
+    keys
+        what becomes of the random keys among the operands: "move" (results hold the same keys), "make" (other
+        ones), "consume" (other ones, and the operands' are used up: to draw from them again would give equal
+        numbers).
     hidden_params: parameters that are not printed.
     """
 
@@ -88,7 +90,6 @@ class Primitive:
         "abstract_eval",
         "batch",
         "compiled",
-        "consumes_keys",
         "cost",
         "dce",
         "effects",
@@ -97,6 +98,7 @@ class Primitive:
         "hidden_params",
         "impl",
         "jvp",
+        "keys",
         "kind",
         "linearize",
         "multiple_results",
@@ -129,7 +131,7 @@ class Primitive:
         compiled: bool = False,
         effects: Callable[..., frozenset[str]] | None = None,
         dce: Rule | None = None,
-        consumes_keys: bool = False,
+        keys: Literal["move", "make", "consume"] = "move",
         hidden_params: Sequence[str] = (),
     ):
         self.name = name
@@ -150,7 +152,7 @@ class Primitive:
         self.compiled = compiled
         self.effects = effects
         self.dce = dce
-        self.consumes_keys = consumes_keys
+        self.keys = keys
         self.hidden_params = frozenset(hidden_params)
         self._accesses = access or ("same" if kind == "elementwise" else "view" if pull else "stored")
 

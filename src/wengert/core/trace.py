@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wengert.config import current
-from wengert.core import array as _array, dtypes, source as _source, watch as _watch
+from wengert.core import array as _array, dtypes, key_reuse as _key_reuse, source as _source, watch as _watch
 from wengert.core.avals import ShapedArray
 from wengert.errors import (
     ConcretizationTypeError,
@@ -180,7 +180,8 @@ class EvalTrace(Trace):
                 values.append(a)
         settings = current()
         if settings.watched:
-            return self.process_watched(prim, args, values, avals, params)
+            process = self.process_keys if settings.debug_key_reuse else self.process_watched
+            return process(prim, args, values, avals, params)
         if prim.compiled and not settings.disable_jit:
             return _compiled_call(prim, args, params)
         try:
@@ -198,6 +199,16 @@ class EvalTrace(Trace):
             result = _array.Array(out_avals, out)
         else:
             result = _array.wrap(out, out_avals)
+        return result
+
+    def process_keys(
+        self, prim: Primitive, args: Sequence[Any], values: list[Any], avals: list[ShapedArray], params: Any
+    ) -> Any:
+        """The same where random keys that are used twice are to be found."""
+        many, outs = prim.multiple_results, prim.abstract_eval(*avals, **params)
+        ids = _key_reuse.check(prim, args, params, outs if many else [outs])
+        result = self.process_watched(prim, args, values, avals, params)
+        _key_reuse.remember(result if many else [result], ids)
         return result
 
     def process_watched(
@@ -338,7 +349,7 @@ def get_aval(x: Any) -> ShapedArray:
     if isinstance(x, bool | int | float | complex) and not isinstance(x, np.generic):
         return ShapedArray((), dtypes.dtype(x), dtypes.is_weakly_typed(x))
     if isinstance(x, np.ndarray | np.generic):
-        return ShapedArray(x.shape, dtypes.canonicalize_dtype(x.dtype), False)
+        return ShapedArray(x.shape, dtypes.canonicalize_dtype(x.dtype, allow_extended_dtype=True), False)
     if hasattr(x, "__jax_array__"):
         return get_aval(x.__jax_array__())
     raise TypeError(

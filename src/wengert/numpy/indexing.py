@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
+from wengert.config import current
 from wengert.core.array import Array, ArrayBase, wrap
 from wengert.core.avals import ShapedArray
 from wengert.core.source import user_context
@@ -44,8 +45,10 @@ def gather_scatter_mode(mode: Any) -> Any:
     try:
         name = _MODES[mode.lower() if isinstance(mode, str) else mode]
     except (KeyError, TypeError):
-        raise ValueError(
-            f"Unknown gather mode: {mode!r}; it must be 'clip', 'fill', 'drop', 'wrap', 'promise_in_bounds' or None"
+        raise user_context(
+            ValueError(
+                f"Unknown gather mode: {mode!r}; it must be 'clip', 'fill', 'drop', 'wrap', 'promise_in_bounds' or None"
+            )
         ) from None
     return None if name is None else getattr(lax.GatherScatterMode, name)
 
@@ -115,8 +118,8 @@ def _batch_shape(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
-        raise ValueError(
-            f"Incompatible shapes for broadcasting: the index arrays have shapes {shapes}"
+        raise user_context(
+            ValueError(f"Incompatible shapes for broadcasting: the index arrays have shapes {shapes}")
         ) from None
 
 
@@ -301,7 +304,9 @@ def _slice_entry(item: slice, axis: int, size: int, position: int) -> Entry:
                 "lax.dynamic_slice(x, (i,), (3,))); or make the argument static (static_argnums of jit)."
             )
             raise user_context(error) from None
-        raise TypeError(f"slice bounds must be integers or None, got {item} at position {position}") from None
+        raise user_context(
+            TypeError(f"slice bounds must be integers or None, got {item} at position {position}")
+        ) from None
     return Entry("slice", axis, start, len(range(start, stop, step)), step)
 
 
@@ -371,7 +376,9 @@ def getitem(self: Any, item: Any) -> Any:
             except (IndexError, TypeError):  # beyond the bounds, or not an index at all: as below
                 pass
             else:
-                return wrap(values, ShapedArray(values.shape, self.aval.dtype, self.aval.weak_type))
+                aval = self.aval
+                if aval.dtype.kind != "V" or not current().debug_key_reuse:  # that follows keys by operations
+                    return wrap(values, ShapedArray(values.shape, aval.dtype, aval.weak_type))
     return take_index(self, item)
 
 
@@ -406,7 +413,7 @@ def take_index(
 def _refuse_empty(index: Index) -> None:
     for e in index.entries:
         if e.kind == "int" and index.shape[e.axis] == 0:
-            raise IndexError(f"index is out of bounds for axis {e.axis} with size 0")
+            raise user_context(IndexError(f"index is out of bounds for axis {e.axis} with size 0"))
 
 
 def _filled(shape: tuple[int, ...], x: Any, fill_value: Any) -> Any:
@@ -468,7 +475,7 @@ def _gather(
     elif known and mode != lax.GatherScatterMode.FILL_OR_DROP:
         for e, a in zip(index.arrays, arrays, strict=True):
             if index.shape[e.axis] == 0 and a.size:
-                raise IndexError(f"index is out of bounds for axis {e.axis} with size 0")
+                raise user_context(IndexError(f"index is out of bounds for axis {e.axis} with size 0"))
         arrays = [np.clip(a, 0, index.shape[e.axis] - 1) for e, a in zip(index.arrays, arrays, strict=True)]
     kept = [label for label in index.labels if not (isinstance(label, Entry) and label.kind == "new")]
     numbers = lax.GatherDimensionNumbers(

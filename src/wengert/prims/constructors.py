@@ -38,7 +38,8 @@ def as_operand(name: str, x: Any, position: int = 0) -> Any:
         dtype = dtypes.canonicalize_dtype(x.dtype)
         return x if x.dtype is dtype else np.asarray(x).astype(dtype)[()]
     if isinstance(x, np.ndarray):
-        return from_numpy(x.astype(dtypes.canonicalize_dtype(x.dtype), copy=False))
+        dtype = dtypes.canonicalize_dtype(x.dtype, allow_extended_dtype=True)
+        return from_numpy(x.astype(dtype, copy=False))
     if hasattr(x, "__jax_array__"):
         return as_operand(name, x.__jax_array__(), position)
     if isinstance(x, bool | int | float | complex):

@@ -99,7 +99,7 @@ def _sampler(
         impl=impl,
         jvp=jvp or constant_jvp,
         batch=batch,
-        consumes_keys=True,
+        keys="consume",
         hidden_params=("partitionable",),
     )
     return prim

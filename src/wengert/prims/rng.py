@@ -302,7 +302,7 @@ _split = _Family(
     impl=_split_impl,
     access="repeated",
     cost=120.0,
-    consumes_keys=True,
+    keys="consume",
     hidden_params=("partitionable",),
 )
 random_split_p = _split.native
@@ -341,6 +341,7 @@ _fold_in = _Family(
     abstract_eval=_fold_in_aval,
     impl=_fold_in_impl,
     cost=120.0,
+    keys="make",
 )
 random_fold_in_p = _fold_in.native
 
@@ -376,7 +377,7 @@ _bits = _Family(
     impl=_bits_impl,
     access="repeated",
     cost=115.0,
-    consumes_keys=True,
+    keys="consume",
     hidden_params=("partitionable",),
 )
 random_bits_p = _bits.native
@@ -403,6 +404,7 @@ _clone = _Family(
     _elementwise,
     abstract_eval=lambda keys: ShapedArray(keys.shape, _of_keys("random_clone", keys).dtype),
     impl=lambda xp, keys: keys,
+    keys="make",
 )
 random_clone_p = _clone.native
 

@@ -11,7 +11,7 @@ import numpy as np
 from wengert import tree
 from wengert._lazy import lazy_module
 from wengert.config import current
-from wengert.core import source, watch
+from wengert.core import events, key_reuse, source, watch
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
 from wengert.core.reference import run_jaxpr
@@ -87,7 +87,10 @@ def watched(run: Run, entry: Entry) -> Run:
 
     def call(flat: Sequence[Any]) -> Any:
         watch.check_execution(name)
+        ids = key_reuse.check_program(jaxpr, [*consts, *flat]) if current().debug_key_reuse else None
         result = run(flat)
+        if ids is not None:
+            key_reuse.remember(tree.leaves(result), ids)
         found = watch.invalid([x._np for x in tree.leaves(result) if type(x) is Array])
         if found:
             one_by_one(jaxpr, [*consts, *flat])
@@ -112,19 +115,25 @@ def log(message: str) -> None:
 
 
 class Timed:
-    """Context manager: where `log_compiles` is set, logs how long something took."""
+    """Context manager: tells who listens, and where `log_compiles` is set the log, how long something took."""
 
-    __slots__ = ("start", "what")
+    __slots__ = ("event", "fun_name", "start", "what")
 
-    def __init__(self, what: str):
+    def __init__(self, what: str, event: str, fun_name: str):
         self.what = what
+        self.event = event
+        self.fun_name = fun_name
 
     def __enter__(self) -> None:
-        self.start = time.perf_counter()
+        self.start = time.time()
 
     def __exit__(self, kind: Any, *_: object) -> None:
-        if kind is None and current().log_compiles:
-            log(f"Finished {self.what} in {time.perf_counter() - self.start:.6f} sec")
+        if kind is not None:
+            return
+        end = time.time()
+        events.tell_span(f"/jax/core/compile/{self.event}", self.start, end, fun_name=self.fun_name)
+        if current().log_compiles:
+            log(f"Finished {self.what} in {end - self.start:.6f} sec")
 
 
 def explain_miss(
