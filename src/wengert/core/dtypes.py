@@ -16,9 +16,10 @@ import numpy as np
 
 from wengert._lazy import lazy_module
 from wengert.config import current
-from wengert.core.source import warn_user
+from wengert.core.source import user_context, warn_user
 from wengert.errors import TypePromotionError
 
+difflib = lazy_module("difflib")
 ml_dtypes = lazy_module("ml_dtypes")
 
 DType = np.dtype[Any]
@@ -173,7 +174,20 @@ def as_dtype(spec: Any) -> Any:
         return found
     if isinstance(spec, str) and spec in ML_NAMES:
         spec = getattr(ml_dtypes, spec)
-    return np.dtype(spec)
+    try:
+        return np.dtype(spec)
+    except TypeError as error:
+        raise user_context(TypeError(_no_dtype(spec, error))) from None
+
+
+def _no_dtype(spec: Any, error: TypeError) -> str:
+    text = str(error)
+    if not isinstance(spec, str):
+        return f"{text}; a dtype is named by jnp.float32, 'float32', float and the like"
+    close = difflib.get_close_matches(spec, _NAMES, 1)
+    return f"{text}; " + (
+        f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(_NAMES))}"
+    )
 
 
 def _dtype_and_weak(x: Any) -> tuple[Any, bool]:
@@ -303,10 +317,11 @@ def check_and_canonicalize_user_dtype(dtype: Any, fun_name: str | None = None) -
     if is_key_dtype(found):
         return found
     if not is_valid(found):
-        raise TypeError(
-            f"arrays hold numbers, bools or random keys: the dtype {dtype!r}{place} is not one of theirs"
-            + ("; the largest float is float64" if found.kind in "fc" else "")
-        )
+        hint = "; the largest float is float64" if found.kind in "fc" else ""
+        if found.kind in "SUO":
+            hint = "; keep text and objects in Python containers, and number them where arrays need them"
+        message = f"arrays hold numbers, bools or random keys: the dtype {dtype!r}{place} is not one of theirs{hint}"
+        raise user_context(TypeError(message))
     result = canonicalize_dtype(found)
     if result.itemsize != found.itemsize and not any(dtype is kind for kind in (int, float, complex)):
         warn_user(
@@ -377,7 +392,8 @@ def _least_upper_bound(points: list[str], mode: str) -> str:
     else:
         way_out = "Convert one of them with x.astype(...)."
     mode_text = " while numpy_dtype_promotion is 'strict'" if mode == "strict" else ""
-    raise TypePromotionError(f"{names} have no common dtype to be promoted to{mode_text}. {way_out}")
+    message = f"{names} have no common dtype to be promoted to{mode_text}. {way_out}"
+    raise user_context(TypePromotionError(message))
 
 
 def _promote(pairs: tuple[tuple[Any, bool], ...]) -> tuple[Any, bool]:
