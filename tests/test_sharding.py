@@ -288,6 +288,26 @@ def test_transformations_of_shard_map(mesh: Mesh) -> None:
     )
 
 
+def test_user_contexts_are_traced_anew() -> None:
+    width, height = wengert.make_user_context(2), wengert.make_user_context()
+    count = 0
+
+    @jit
+    def scaled(x: Any) -> Any:
+        nonlocal count
+        count += 1
+        return x * width.value
+
+    assert scaled(1.0) == 2.0
+    with width(3), height("tall"):
+        assert scaled(1.0) == 3.0
+        assert (width.value, height.value) == (3, "tall")
+    assert scaled(1.0) == 2.0
+    assert count == 2
+    assert height.value is None
+    assert wengert.memory.Space.Device is not wengert.memory.Space.Host
+
+
 def test_errors_of_shard_map(mesh: Mesh) -> None:
     over_x = P("x")
 

@@ -161,6 +161,7 @@ _LATE = {
     "make_array_from_process_local_data": "wengert._spread",
     "make_array_from_single_device_arrays": "wengert._spread",
     "make_mesh": "wengert.core.mesh",
+    "make_user_context": "wengert._spread",
     "memory": "wengert._spread",
     "pmap": "wengert.transforms.pmap",
     "reshard": "wengert.sharding",

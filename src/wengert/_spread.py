@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import gc
+import itertools
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from wengert.config import Flag, current
 from wengert.core import dtypes
 from wengert.core.array import Array, from_numpy
 from wengert.core.mesh import Sharding
@@ -99,3 +102,42 @@ def live_arrays(platform: str | None = None) -> list[Any]:
     if platform not in (None, "cpu"):
         raise RuntimeError(f"Unknown backend {platform!r}: the only one that is present is 'cpu'")
     return [x for x in gc.get_objects() if type(x) is Array and not x.is_deleted()]  # type: ignore[attr-defined]
+
+
+class UserContext:
+    """A value of the user's on which traced functions depend. Made by `make_user_context`."""
+
+    __slots__ = ("_default", "_number")
+
+    _numbers = itertools.count()
+
+    def __init__(self, default_value: Any):
+        self._default = default_value
+        self._number = next(self._numbers)
+
+    @property
+    def value(self) -> Any:
+        """The value in force here."""
+        return dict(current().user_context).get(self._number, self._default)
+
+    def __call__(self, new_val: Any) -> contextlib.ContextDecorator:
+        """A context manager that puts a value, which is hashable, in force."""
+        others = dict(current().user_context)
+        return Flag("user_context")(tuple({**others, self._number: new_val}.items()))
+
+
+def make_user_context(default_value: Any = None) -> UserContext:
+    """A value that functions read while they are traced: jitted functions are traced anew where it differs.
+
+    ::
+
+        width = wengert.make_user_context(2)
+
+        @jit
+        def f(x):
+            return x * width.value
+
+        with width(3):
+            f(1.0)  # 3.0, and outside 2.0
+    """
+    return UserContext(default_value)

@@ -88,7 +88,7 @@ class Config:
         "enable_checks", "enable_custom_prng", "enable_x64", "explain_cache_misses", "legacy_prng_key",
         "log_compiles", "no_execution", "no_tracing", "num_cpu_devices", "num_threads", "numpy_dtype_promotion",
         "numpy_rank_promotion", "random_seed_offset", "softmax_custom_jvp", "threefry_partitionable",
-        "trace_key", "traceback_filtering", "watched",
+        "trace_key", "traceback_filtering", "user_context", "watched",
     )  # fmt: skip
 
     check_tracer_leaks: bool
@@ -117,6 +117,7 @@ class Config:
     softmax_custom_jvp: bool
     threefry_partitionable: bool
     traceback_filtering: str
+    user_context: tuple[tuple[int, Any], ...]
     trace_key: int
     """Equal for two configs exactly if a function traced under one is valid under the other."""
     watched: bool
@@ -177,6 +178,7 @@ _FLAGS: Final[dict[str, tuple[Any, Callable[[str, Any], Any]]]] = {
         "auto",
         _one_of("auto", "off", "full", "tracebackhide", "remove_frames", "quiet_remove_frames"),
     ),
+    "user_context": ((), _anything),  # the values of `make_user_context`
 }
 
 _IN_TRACE_KEY: Final = (
@@ -184,6 +186,7 @@ _IN_TRACE_KEY: Final = (
     "threefry_partitionable", "default_prng_impl", "default_matmul_precision", "enable_custom_prng",
     "legacy_prng_key", "check_tracer_leaks", "debug_key_reuse", "default_device", "random_seed_offset",
     "softmax_custom_jvp", "no_tracing", "no_execution", "enable_checks",
+    "user_context",
 )  # fmt: skip
 
 _OTHER_NAMES: Final = {"enable_compilation_cache": "compilation_cache"}

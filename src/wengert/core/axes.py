@@ -40,6 +40,12 @@ def unbound(name: Any) -> NameError:
     )
 
 
+def names_of(params: dict[str, Any]) -> tuple[Any, ...]:
+    """The axes over which a collective operation runs."""
+    names = params["axes"] if "axes" in params else params["axis_name"]
+    return names if isinstance(names, tuple) else (names,)
+
+
 class naming_axes:
     """Context manager that binds names of axes."""
 

@@ -636,6 +636,8 @@ class NamedSharding(Sharding):
 
     def devices_indices_map(self, global_shape: Sequence[int]) -> Mapping[Device, Index]:
         part = self.shard_shape(global_shape)
+        if not isinstance(self.mesh, Mesh):
+            raise ValueError("a sharding over an abstract mesh has no devices")
         sizes = self.mesh.shape
         found: dict[Device, Index] = {}
         for place in np.ndindex(*self.mesh.axis_sizes):

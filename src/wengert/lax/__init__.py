@@ -88,15 +88,6 @@ from wengert.prims.callbacks import (
     after_all_p as after_all_p,
     create_token as create_token,
 )
-from wengert.prims.collectives import (
-    all_gather_p,
-    all_to_all_p,
-    axis_index_p,
-    pmax_p,
-    pmin_p,
-    ppermute_p,
-    psum_p,
-)
 from wengert.prims.cond import (
     cond_p,
 )
@@ -216,25 +207,6 @@ from wengert.prims.logic import (
     shift_right_logical,
     shift_right_logical_p,
     xor_p,
-)
-from wengert.prims.parallel import (
-    all_gather,
-    all_to_all,
-    axis_index,
-    axis_size,
-    pbroadcast,
-    pcast,
-    pmax,
-    pmean,
-    pmin,
-    ppermute,
-    precv,
-    psend,
-    pshuffle,
-    psum,
-    psum_scatter,
-    pswapaxes,
-    ragged_all_to_all,
 )
 from wengert.prims.reduce import (
     argmax,
@@ -390,13 +362,19 @@ linalg = lazy_module("wengert.lax.linalg")
 
 # Imported when they are first asked for: the module of each name, within `wengert.prims`.
 _LATE = {
-    "with_sharding_constraint": "placing",
     "AccuracyMode": "precision",
     "DotAlgorithm": "precision",
     "DotAlgorithmPreset": "precision",
     "DotDimensionNumbers": "precision",
     "RaggedDotDimensionNumbers": "precision",
     "Tolerance": "precision",
+    "all_gather": "parallel",
+    "all_gather_p": "collectives",
+    "all_to_all": "parallel",
+    "all_to_all_p": "collectives",
+    "axis_index": "parallel",
+    "axis_index_p": "collectives",
+    "axis_size": "parallel",
     "composite": "composite",
     "conv_general_dilated_local": "conv_local",
     "conv_transpose_shape_tuple": "conv_local",
@@ -416,7 +394,24 @@ _LATE = {
     "le_to_p": "total_order",
     "linear_solve_p": "linear_solve",
     "lt_to_p": "total_order",
+    "pbroadcast": "parallel",
+    "pcast": "parallel",
     "platform_dependent": "composite",
+    "pmax": "parallel",
+    "pmax_p": "collectives",
+    "pmean": "parallel",
+    "pmin": "parallel",
+    "pmin_p": "collectives",
+    "ppermute": "parallel",
+    "ppermute_p": "collectives",
+    "precv": "parallel",
+    "psend": "parallel",
+    "pshuffle": "parallel",
+    "psum": "parallel",
+    "psum_p": "collectives",
+    "psum_scatter": "parallel",
+    "pswapaxes": "parallel",
+    "ragged_all_to_all": "parallel",
     "ragged_dot": "ragged",
     "ragged_dot_general": "ragged",
     "random_gamma_grad": "gamma",
@@ -424,6 +419,7 @@ _LATE = {
     "scaled_dot": "ragged",
     "shape_as_value": "lifting",
     "stage": "lifting",
+    "with_sharding_constraint": "placing",
 }
 
 

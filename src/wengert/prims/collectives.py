@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert.core.avals import ShapedArray
-from wengert.core.axes import find_replica, meet
+from wengert.core.axes import find_replica, meet, names_of
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, instantiate, is_undefined, is_zero
 from wengert.prims.arithmetic import div, mul
@@ -101,12 +101,6 @@ def group_size(size: int, groups: Groups) -> int:
 
 
 # ------------------------------------------------------------------------------------------ the rules they share
-
-
-def names_of(params: dict[str, Any]) -> tuple[Any, ...]:
-    """The axes over which a collective operation runs."""
-    names = params["axes"] if "axes" in params else params["axis_name"]
-    return names if isinstance(names, tuple) else (names,)
 
 
 def _batch(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wengert.core.axes import naming_axes
+from wengert.core.axes import names_of, naming_axes
 from wengert.core.jaxpr import ClosedJaxpr, subjaxprs
 from wengert.core.leaks import check_leaks
 from wengert.core.primitive import Primitive
@@ -16,7 +16,6 @@ from wengert.core.staging import eval_jaxpr, stage
 from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
 from wengert.core.zeros import Zero
 from wengert.prims.axes import batch_to, reduce_sum_p
-from wengert.prims.collectives import names_of
 from wengert.transforms.memo import memoized, new_memo
 
 

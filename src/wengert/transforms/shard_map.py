@@ -137,7 +137,12 @@ def _nested(
     Returns with the results which axes each of them has.
     """
     if not axes:
-        return lambda *xs: (outs := list(fun(*xs)), [()] * len(outs))
+
+        def innermost(*xs: Any) -> tuple[list[Any], list[tuple[bool, ...]]]:
+            outs = list(fun(*xs))
+            return outs, [()] * len(outs)
+
+        return innermost
     (name, size), *rest = axes
     inner = _nested(fun, rest, [flags[1:] for flags in given])
     seen: list[list[tuple[bool, ...]]] = []
