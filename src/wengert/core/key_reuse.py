@@ -24,8 +24,7 @@ from wengert.errors import KeyReuseError
 
 Ids = np.ndarray[Any, Any]
 _numbers = itertools.count()
-# identity -> the user's line that used the key up, as it is shown; and the line of the operation itself
-_used: dict[int, tuple[SourceLine | None, SourceLine | None]] = {}
+_used: dict[int, SourceLine | None] = {}  # identity -> the user's line that used the key up
 _arrays: dict[int, tuple[Any, Ids]] = {}  # id of an array of keys -> a weak reference to it, its identities
 
 
@@ -76,12 +75,11 @@ def check_program(closed: ClosedJaxpr, args: Sequence[Any]) -> list[Ids | None]:
         if found.number in before:  # the call is what uses the key again
             raise _error("a jit-compiled function", found.first, current_frame()) from None
         raise _error(found.name, found.first, found.second) from None
-    for number in given & _used.keys() - before:
-        _used[number] = (current_frame(), _used[number][1])
+    _used.update(dict.fromkeys((given & _used.keys()) - before, current_frame()))
     return outs
 
 
-def _walk(closed: ClosedJaxpr, args: Sequence[Ids | None], repeats: bool = False) -> list[Ids | None]:
+def _walk(closed: ClosedJaxpr, args: Sequence[Ids | None]) -> list[Ids | None]:
     env: dict[Any, Ids | None] = dict(zip(closed.jaxpr.invars, args, strict=True))
     env.update(zip(closed.jaxpr.constvars, map(_of_array, closed.consts), strict=True))
 
@@ -96,8 +94,7 @@ def _walk(closed: ClosedJaxpr, args: Sequence[Ids | None], repeats: bool = False
             continue
         values = [a.val if isinstance(a, Literal) else None for a in eqn.invars]
         avals = [v.aval for v in eqn.outvars]
-        ids = [read(a) for a in eqn.invars]
-        found = _apply(eqn.primitive, eqn.params, ids, values, avals, eqn.source, repeats)
+        found = _apply(eqn.primitive, eqn.params, [read(a) for a in eqn.invars], values, avals, eqn.source)
         env.update(zip(eqn.outvars, found, strict=True))
     return [read(a) for a in closed.jaxpr.outvars]
 
@@ -114,19 +111,15 @@ def _apply(
     values: Sequence[Any],
     avals: Sequence[ShapedArray],
     line: SourceLine | None,
-    repeats: bool = False,
 ) -> list[Ids | None]:
-    """One operation: the identities of its results. `values` are the operands where they are known, else None.
-
-    repeats: the program computes again, for a derivative, what its lines have computed before.
-    """
+    """One operation: the identities of its results. `values` are the operands where they are known, else None."""
     if prim.kind in ("call", "control"):
-        found = _inside(params, list(ids), repeats)
+        found = _inside(params, list(ids))
     else:
         if prim.keys == "consume":
             for own in ids:
                 if own is not None:
-                    _use(own, prim.name, line, repeats)
+                    _use(own, prim.name, line)
         found = _moved(prim, params, ids, values) if prim.keys == "move" else []
     if len(found) != len(avals):
         found = [None] * len(avals)
@@ -148,14 +141,13 @@ def _moved(
     return list(out) if prim.multiple_results else [out]
 
 
-def _use(own: Ids, name: str, line: SourceLine | None, repeats: bool = False) -> None:
+def _use(own: Ids, name: str, line: SourceLine | None) -> None:
     """Mark keys as used up, at a line of the program or at the one that is running."""
     numbers = own.ravel().tolist()
     for number in numbers:
-        if number in _used and not (repeats and _used[number][1] == line):
-            raise _Reused(number, name, _used[number][0], line)
-    line = current_frame() if line is None else line
-    _used.update(dict.fromkeys(numbers, (line, line)))
+        if number in _used:
+            raise _Reused(number, name, _used[number], line)
+    _used.update(dict.fromkeys(numbers, current_frame() if line is None else line))
 
 
 class _Reused(Exception):
@@ -181,8 +173,10 @@ def _error(name: str, first: SourceLine | None, second: SourceLine | None) -> Ba
 # ------------------------------------------------------------------------------------- operations with programs
 
 
-def _inside(params: dict[str, Any], ids: list[Ids | None], repeats: bool) -> list[Ids | None]:
+def _inside(params: dict[str, Any], ids: list[Ids | None]) -> list[Ids | None]:
     """What the programs that an operation holds do with keys."""
+    if params.get("differentiated"):  # it computes again what has been computed before, on purpose
+        return []
     if "branches" in params:
         return _branches(params["branches"], ids[1:])
     if "body_jaxpr" in params:
@@ -191,7 +185,7 @@ def _inside(params: dict[str, Any], ids: list[Ids | None], repeats: bool) -> lis
         return _scan(ids, **params)
     closed = params.get("jaxpr", params.get("call_jaxpr"))
     if isinstance(closed, ClosedJaxpr) and len(closed.in_avals) == len(ids):
-        return _walk(closed, ids, repeats or "prevent_cse" in params)
+        return _walk(closed, ids)
     return []
 
 
@@ -207,7 +201,7 @@ def _branches(branches: Sequence[ClosedJaxpr], ids: Sequence[Ids | None]) -> lis
     return [each[0] if all(np.array_equal(o, each[0]) for o in each) else None for each in zip(*outs)]
 
 
-def _restore(state: dict[int, Any]) -> None:
+def _restore(state: dict[int, SourceLine | None]) -> None:
     _used.clear()
     _used.update(state)
 
