@@ -275,18 +275,16 @@ def _convolved(name: str, a: Any, v: Any, mode: str, preferred: Any) -> Any:
     before, after = {"full": (m - 1, m - 1), "valid": (0, 0), "same": (m // 2, m - 1 - m // 2)}[mode]
     if turned:
         before, after = after, before
+    kernel = flip(y)
+    if m > 16:
+        found = lax.conv_general_dilated(
+            x[None, None], kernel[None, None], (1,), [(before, after)], preferred_element_type=dtype
+        )
+        return lax.squeeze(found, (0, 1))
     padded = lax.pad(x, scalar(0, x.dtype), [(before, after, 0)])
     size = n + before + after - m + 1
-    kernel = flip(y)
-    if m <= 32:
-        total = None
-        for k in range(m):
-            term = lax.mul(lax.slice_in_dim(padded, k, k + size), broadcast_to_shape(kernel[k], (size,)))
-            total = term if total is None else lax.add(total, term)
-        return convert(total, dtype)
-    starts = lax.add(
-        lax.broadcasted_iota(np.dtype(np.int32), (size, m), 0),
-        lax.broadcasted_iota(np.dtype(np.int32), (size, m), 1),
-    )
-    windows = padded[starts]
-    return lax.dot_general(windows, kernel, (((1,), (0,)), ((), ())), preferred_element_type=dtype)
+    total = None
+    for k in range(m):
+        term = lax.mul(lax.slice_in_dim(padded, k, k + size), broadcast_to_shape(kernel[k], (size,)))
+        total = term if total is None else lax.add(total, term)
+    return convert(total, dtype)
