@@ -89,6 +89,18 @@ def test_convolution_along_some_axes(mode: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("mode", MODES)
+def test_convolution_of_vectors_by_numpy(mode: str) -> None:
+    for m, n in ((5, 3), (4, 6), (50, 17), (17, 50), (33, 40)):
+        a, b = RNG.normal(size=m), RNG.normal(size=n) * (1 + 2j)
+        for name in ("convolve", "correlate"):
+            function, expected = getattr(jnp, name), getattr(np, name)(a, b, mode)
+            assert_close(function(a, b, mode), expected)
+            assert_close(wengert.jit(lambda a, b, f=function: f(a, b, mode))(a, b), expected)
+    check_grads(lambda a, b: jnp.convolve(a, b, mode), (RNG.normal(size=30), RNG.normal(size=20)), 2)
+
+
 def test_long_convolutions_take_the_fourier_transform() -> None:
     a, b = RNG.normal(size=(2, 60_000)).astype(np.float32)
     text = str(wengert.make_jaxpr(signal.convolve)(a, b))
