@@ -273,7 +273,7 @@ def _polar_avals(x: ShapedArray, *, max_iterations: int, eps: float | None) -> l
     *batch, m, n = x.shape
     if m < n:
         raise ValueError(f"qdwh takes matrices with at least as many rows as columns, got shape {x.shape}")
-    counts, done = ShapedArray(batch, np.int32), ShapedArray(batch, np.bool_)
+    counts, done = ShapedArray(batch, np.dtype(np.int32)), ShapedArray(batch, np.dtype(np.bool_))
     return [x, ShapedArray((*batch, n, n), x.dtype), counts, done]
 
 
@@ -375,5 +375,5 @@ def _within(x: Any, shape: tuple[Any, Any]) -> Any:
     """x with zeros beyond the first rows and columns."""
     for k, size in zip((2, 1), shape):
         places = broadcasted_iota(np.int32, shape_of(x), len(shape_of(x)) - k)
-        x = select(lt(places, convert(as_operand("qdwh", size), np.int32)), x, constant(x, 0))
+        x = select(lt(places, convert(as_operand("qdwh", size), np.dtype(np.int32))), x, constant(x, 0))
     return x

@@ -43,7 +43,8 @@ from wengert.prims.sort import take_along
 def _lu_avals(x: ShapedArray) -> list[ShapedArray]:
     check_matrices("lu", x, square_only=False)
     *batch, m, n = x.shape
-    return [x, ShapedArray((*batch, min(m, n)), np.int32), ShapedArray((*batch, m), np.int32)]
+    rows, swaps = (ShapedArray((*batch, k), np.dtype(np.int32)) for k in (m, min(m, n)))
+    return [x, swaps, rows]
 
 
 def _one_lu(x: Any) -> list[Any]:
@@ -108,11 +109,11 @@ def _permutation_aval(pivots: ShapedArray, *, permutation_size: int) -> ShapedAr
         raise ValueError(
             f"lu_pivots_to_permutation: {pivots.str_short()} are no swaps of {permutation_size} rows"
         )
-    return ShapedArray((*pivots.shape[:-1], permutation_size), np.int32)
+    return ShapedArray((*pivots.shape[:-1], permutation_size), np.dtype(np.int32))
 
 
 def _permutation_impl(xp: Any, pivots: Any, *, permutation_size: int) -> Any:
-    outs = [ShapedArray((*pivots.shape[:-1], permutation_size), np.int32)]
+    outs = [ShapedArray((*pivots.shape[:-1], permutation_size), np.dtype(np.int32))]
     return each(lambda p: [_permutation(p, permutation_size)], (1,), outs, pivots)[0]
 
 

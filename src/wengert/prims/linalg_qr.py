@@ -52,7 +52,7 @@ def _qr_avals(x: ShapedArray, *, pivoting: bool, full_matrices: bool) -> list[Sh
     *batch, m, n = x.shape
     k = m if full_matrices else min(m, n)
     outs = [ShapedArray((*batch, m, k), x.dtype), ShapedArray((*batch, k, n), x.dtype)]
-    return [*outs, ShapedArray((*batch, n), np.int32)] if pivoting else outs
+    return [*outs, ShapedArray((*batch, n), np.dtype(np.int32))] if pivoting else outs
 
 
 def _qr_impl(xp: Any, x: Any, *, pivoting: bool, full_matrices: bool) -> list[Any]:
@@ -158,7 +158,7 @@ def _geqrf_avals(x: ShapedArray, *, pivoting: bool) -> list[ShapedArray]:
     check_matrices("geqrf", x, square_only=False)
     *batch, m, n = x.shape
     outs = [x, ShapedArray((*batch, min(m, n)), x.dtype)]
-    return [*outs, ShapedArray((*batch, n), np.int32)] if pivoting else outs
+    return [*outs, ShapedArray((*batch, n), np.dtype(np.int32))] if pivoting else outs
 
 
 def _geqrf_impl(xp: Any, x: Any, *, pivoting: bool) -> list[Any]:

@@ -123,12 +123,23 @@ def _schur_avals(x: ShapedArray, *, compute_schur_vectors: bool, select_callable
     return [x, x] if compute_schur_vectors else [x]
 
 
+def _of_complex(select: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    return lambda value: bool(select(np.complex128(value)))
+
+
+def _of_parts(select: Callable[[Any], Any]) -> Callable[[Any, Any], bool]:
+    """What LAPACK asks about the eigenvalues of real matrices: SciPy passes as many numbers as are wanted."""
+    return lambda real, imag: bool(select(np.complex128(complex(real, imag))))
+
+
 def _schur_impl(
     xp: Any, x: Any, *, compute_schur_vectors: bool, select_callable: Callable[[Any], Any] | None
 ) -> list[Any]:
-    def chosen(re: Any, im: Any = 0.0) -> bool:
-        assert select_callable is not None
-        return bool(select_callable(np.complex128(re + 1j * im)))
+    chosen: Callable[..., bool] | None = None
+    if select_callable is not None and x.dtype.kind == "c":
+        chosen = _of_complex(select_callable)
+    elif select_callable is not None:
+        chosen = _of_parts(select_callable)
 
     def one(x: Any) -> Any:
         if not finite(x):
@@ -136,9 +147,7 @@ def _schur_impl(
         if not x.size:
             return []
         output = "complex" if x.dtype.kind == "c" else "real"
-        return scipy_linalg.schur(
-            x, output=output, sort=chosen if select_callable else None, check_finite=False
-        )
+        return scipy_linalg.schur(x, output=output, sort=chosen, check_finite=False)
 
     outs = _schur_avals(
         ShapedArray(x.shape, x.dtype),
