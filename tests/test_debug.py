@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,3 +167,88 @@ def test_sharding(capsys: pytest.CaptureFixture[str]) -> None:
     assert "CPU 0" in capsys.readouterr().out
     with pytest.raises(ValueError, match="1 and 2 dimensions"):
         debug.visualize_array_sharding(1.0)
+
+
+# ---------------------------------------------------------------------------------------- monitoring, profiles
+
+
+def test_monitoring() -> None:
+    monitoring = wengert.monitoring
+    seen: list[Any] = []
+
+    def listen(*args: Any, **metadata: Any) -> None:
+        seen.append((*args, metadata))
+
+    def failing(*args: Any, **metadata: Any) -> None:
+        raise AssertionError("it was unregistered")
+
+    monitoring.register_event_listener(listen)
+    monitoring.register_event_listener(failing)
+    monitoring.unregister_event_listener(failing)
+    monitoring.register_event_duration_secs_listener(listen)
+    monitoring.register_event_time_span_listener(listen)
+    monitoring.register_scalar_listener(listen)
+    try:
+        monitoring.record_event("/event", k=1)
+        monitoring.record_event_duration_secs("/duration", 2.0)
+        monitoring.record_event_time_span("/span", 1.0, 2.0)
+        monitoring.record_scalar("/scalar", 3, unit="s")
+        expected = [
+            ("/event", {"k": 1}),
+            ("/duration", 2.0, {}),
+            ("/span", 1.0, 2.0, {}),
+            ("/scalar", 3, {"unit": "s"}),
+        ]
+        assert seen == expected
+        seen.clear()
+        wengert.jit(lambda v: v * 5)(x)
+        assert [(s[0].rpartition("/")[2], s[-1]) for s in seen if len(s) == 3] == [
+            ("jaxpr_trace_duration", {"fun_name": "<lambda>"}),
+            ("backend_compile_duration", {"fun_name": "jit(<lambda>)"}),
+        ]
+        assert all(s[1] >= 0 for s in seen)
+    finally:
+        monitoring.clear_event_listeners()
+    seen.clear()
+    monitoring.record_event("/event")
+    assert seen == []
+    with pytest.raises(ValueError, match="not registered"):
+        monitoring.unregister_scalar_listener(listen)
+
+
+def test_profile(tmp_path: Path) -> None:
+    profiler = wengert.profiler
+
+    @profiler.annotate_function
+    def annotated(v: Any) -> Any:
+        return wengert.jit(lambda a: a * 7)(v)
+
+    with profiler.trace(tmp_path):
+        annotated(x)
+        with (
+            profiler.TraceAnnotation("loading", file="a.txt"),
+            profiler.StepTraceAnnotation("train", step_num=3),
+        ):
+            pass
+        with pytest.raises(RuntimeError, match="already been started"):
+            profiler.start_trace(tmp_path)
+    with pytest.raises(RuntimeError, match="No profile started"):
+        profiler.stop_trace()
+    annotated(x)
+    (path,) = tmp_path.glob("plugins/profile/*/*.trace.json.gz")
+    spans = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    assert [s["name"].rpartition(".")[2].rpartition("/")[2] for s in spans] == [
+        "jaxpr_trace_duration", "backend_compile_duration", "annotated", "train", "loading"
+    ]  # fmt: skip
+    assert spans[3]["args"] == {"step_num": 3}
+    traced, _, called = spans[:3]
+    assert called["ts"] <= traced["ts"] <= traced["ts"] + traced["dur"] <= called["ts"] + called["dur"]
+
+
+def test_memory_profile(tmp_path: Path) -> None:
+    kept = jnp.ones((7, 11, 13)) + 1
+    wengert.profiler.save_device_memory_profile(tmp_path / "memory.json")
+    found = json.loads((tmp_path / "memory.json").read_bytes())
+    assert found["arrays"]["f32[7,11,13]"] == {"count": 1, "bytes": kept.nbytes}
+    with pytest.raises(RuntimeError, match="Unknown backend"):
+        wengert.profiler.device_memory_profile("gpu")

@@ -414,7 +414,7 @@ def test_static_arguments_of_checkpoint() -> None:
     with pytest.raises(ValueError, match="greater than or equal to -1 and less than 1"):
         f(2.0)
     with pytest.raises(TypeError, match="concrete"):
-        wengert.checkpoint(jnp.sin, concrete=True)  # type: ignore[call-arg]
+        wengert.checkpoint(jnp.sin, concrete=True)
 
 
 # ------------------------------------------------------------------------------------------------------ scopes

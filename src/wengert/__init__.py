@@ -38,11 +38,7 @@ from wengert._placement import (
     process_indices as process_indices,
     typeof as typeof,
 )
-from wengert._scopes import (
-    ensure_compile_time_eval as ensure_compile_time_eval,
-    named_call as named_call,
-    named_scope as named_scope,
-)
+from wengert._scopes import named_call as named_call, named_scope as named_scope
 from wengert.config import (
     allow_f16_reductions as allow_f16_reductions,
     array_garbage_collection_guard as array_garbage_collection_guard,
@@ -80,6 +76,7 @@ from wengert.core import pretty as _pretty  # noqa: F401  (says how jaxprs print
 from wengert.core.array import ArrayBase
 from wengert.core.device import Device as Device
 from wengert.core.dtypes import float0 as float0
+from wengert.core.folding import ensure_compile_time_eval as ensure_compile_time_eval
 from wengert.explain import explain as explain
 from wengert.prims.callbacks import pure_callback as pure_callback
 from wengert.runtime import late as _late

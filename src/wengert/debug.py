@@ -90,17 +90,19 @@ def print(
       IndexError, KeyError: the format string refers to an argument that isn't there.
     """
     if fmt is None:
-        options = {"ordered": ordered, "partitioned": partitioned, "skip_format_check": skip_format_check}
-        return functools.partial(print, _use_logging=_use_logging, **options, **kwargs)
+        options: dict[str, Any] = {"ordered": ordered, "partitioned": partitioned, **kwargs}
+        return functools.partial(
+            print, skip_format_check=skip_format_check, _use_logging=_use_logging, **options
+        )
     if not isinstance(fmt, str):
         raise TypeError(f"debug.print takes a format string first, as print('x is {{}}', x): got {fmt!r}")
     if not skip_format_check:
         _check_format(fmt, args, kwargs)
-    options = np.get_printoptions()
+    numpy_options: Any = np.get_printoptions()
     write = _log if _use_logging else builtins.print
 
     def print_values(*values: Any, **named: Any) -> None:
-        with np.printoptions(**options):
+        with np.printoptions(**numpy_options):
             write(fmt.format(*values, **named))
 
     show(
@@ -175,7 +177,7 @@ def _locals(frame: FrameType) -> dict[str, Any]:
 
 def _usable(leaf: Any) -> Any:
     """A leaf of a local variable; a traced value whose function has returned is only described."""
-    if isinstance(leaf, StagedTracer) and isinstance(leaf.trace, StagingTrace) and leaf.trace.finished:
+    if isinstance(leaf, StagedTracer) and isinstance(leaf._trace, StagingTrace) and leaf._trace.finished:
         return f"<{leaf.describe()}, from a function that has returned>"
     return leaf
 

@@ -183,7 +183,8 @@ def device_memory_profile(backend: str | None = None) -> bytes:
             entry = found.setdefault(x.aval.str_short(), {"count": 0, "bytes": 0})
             entry["count"] += 1
             entry["bytes"] += x.aval.nbytes
-    return json.dumps({"arrays": found, "bytes": sum(e["bytes"] for e in found.values())}).encode()
+    text: str = json.dumps({"arrays": found, "bytes": sum(e["bytes"] for e in found.values())})
+    return text.encode()
 
 
 def save_device_memory_profile(filename: str | os.PathLike[str], backend: str | None = None) -> None:

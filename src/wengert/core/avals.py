@@ -103,3 +103,6 @@ _interned: weakref.WeakValueDictionary[Any, ShapedArray] = weakref.WeakValueDict
 def same_type(a: ShapedArray, b: ShapedArray) -> bool:
     """Equal shape and dtype, whatever the weak types."""
     return a is b or (a.shape == b.shape and a.dtype == b.dtype)
+
+
+AbstractValue = ShapedArray  # there is no other kind

@@ -20,7 +20,7 @@ def check_leaks(trace: Trace) -> None:
     if not current().check_tracer_leaks:
         return
     gc.collect()
-    leaked = [x for x in gc.get_objects() if isinstance(x, Tracer) and getattr(x, "trace", None) is trace]
+    leaked = [x for x in gc.get_objects() if isinstance(x, Tracer) and getattr(x, "_trace", None) is trace]
     if leaked:
         lines = [f"\n  {x.describe()}, {_holder(x, leaked)}" for x in leaked[:_SHOWN]]
         more = f"\n  and {len(leaked) - _SHOWN} more" if len(leaked) > _SHOWN else ""

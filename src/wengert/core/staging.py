@@ -175,19 +175,26 @@ def hoist_consts(closed: ClosedJaxpr) -> ClosedJaxpr:
     return ClosedJaxpr(jaxpr.replace(constvars=[], invars=[*jaxpr.constvars, *jaxpr.invars]))
 
 
-def eval_jaxpr(jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
-    """Bind the equations of a jaxpr one after the other, under the current trace."""
+def eval_jaxpr(
+    jaxpr: Jaxpr, consts: Sequence[Any], *args: Any, propagate_source_info: bool = True
+) -> list[Any]:
+    """Bind the equations of a jaxpr one after the other, under the current trace.
+
+    Without `propagate_source_info` what is recorded comes from the line that calls this, not from the lines of
+    the equations.
+    """
     env: dict[Var, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     env.update(zip(jaxpr.invars, args, strict=True))
+    line = None if propagate_source_info else _source.current_frame()
     for eqn in jaxpr.eqns:
-        eval_eqn(eqn, env)
+        eval_eqn(eqn, env, line)
     return [a.val if isinstance(a, Literal) else env[a] for a in jaxpr.outvars]
 
 
-def eval_eqn(eqn: Eqn, env: dict[Var, Any]) -> None:
+def eval_eqn(eqn: Eqn, env: dict[Var, Any], line: _source.SourceLine | None = None) -> None:
     """Bind one equation under the current trace; its operands are in `env`, its results go there."""
     operands = [a.val if isinstance(a, Literal) else env[a] for a in eqn.invars]
-    with tracing_line(eqn.source):
+    with tracing_line(line or eqn.source):
         out = eqn.primitive.bind(*operands, **eqn.params)
     if eqn.primitive.multiple_results:
         env.update(zip(eqn.outvars, out, strict=True))

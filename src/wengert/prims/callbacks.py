@@ -414,7 +414,7 @@ def show(prim: Primitive, fun: Callable[..., Any], args: Any, kwargs: Any, **par
 
 _TOKEN = ShapedArray((0,), np.dtype(bool))
 
-after_all_p = Primitive(
+after_all_p: Primitive = Primitive(
     "after_all",
     "other",
     abstract_eval=lambda *tokens: _TOKEN,

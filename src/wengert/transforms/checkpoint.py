@@ -74,6 +74,7 @@ def checkpoint(
     policy: Policy | None = None,
     static_argnums: int | tuple[int, ...] = (),
     static_argnames: str | Iterable[str] = (),
+    concrete: bool = False,
 ) -> Callable[..., Any]:
     """`fun`, differentiated in such a way that its intermediate values are computed again, not kept.
 
@@ -86,10 +87,16 @@ def checkpoint(
       policy: says what is kept nevertheless; one of `checkpoint_policies`, or a function from (primitive,
         *avals, **params) to a bool.
       static_argnums, static_argnames: arguments that `fun` gets as they are.
+      concrete: False; an option of earlier versions of JAX.
     Raises:
+      TypeError: `concrete` is True: what Python control flow depends on belongs into `static_argnums`.
       ValueError: when called: `static_argnums` names an argument that isn't there.
     """
     check_callable(fun, "checkpoint")
+    if concrete:
+        raise TypeError(
+            "checkpoint takes concrete=True no more: say with static_argnums what Python depends on"
+        )
     given = [operator.index(i) for i in as_tuple(static_argnums)]
     static = _static_positions(fun, static_argnums, static_argnames)
 

@@ -184,7 +184,7 @@ class JitFunction:
         if current().log_compiles:
             types = ", ".join(map(repr, entry.jaxpr.in_avals))
             calls.log(f"Compiling jit({name}) with global shapes and types [{types}].")
-        with calls.Timed(f"compilation of jit({name})"):
+        with calls.Timed(f"compilation of jit({name})", "backend_compile_duration", f"jit({name})"):
             run = _make_call(entry)
         if current().watched:
             run = calls.watched(run, entry)
@@ -286,7 +286,7 @@ class JitFunction:
         flat_fun = FlatFun(fun, in_tree, wants_kwargs=True)
         flat_fun.__name__ = name
         structure = tree.unflatten(in_tree, list(range(len(avals))))
-        with calls.Timed(f"tracing + transforming {name} for jit"):
+        with calls.Timed(f"tracing + transforming {name} for jit", "jaxpr_trace_duration", name):
             closed = stage(flat_fun, avals, name, lambda: self.argument_names(structure, static))
         consts = [operand(c) for c in closed.consts]
         hoisted = hoist_consts(closed)

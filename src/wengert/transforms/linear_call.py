@@ -44,7 +44,7 @@ def _jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
 def _transpose(cts: Sequence[Any], *args: Any, **params: Any) -> list[Any]:
     n = params["num_res"]
     swapped = {**params, "callee": params["transposed"], "transposed": params["callee"]}
-    found = linear_call_p.bind(*args[:n], *(instantiate(ct) for ct in cts), **swapped)
+    found: list[Any] = linear_call_p.bind(*args[:n], *(instantiate(ct) for ct in cts), **swapped)
     return [None] * n + found
 
 
