@@ -9,6 +9,7 @@ from typing import Any
 import cases_fft  # noqa: F401  (adds its rows to the table)
 import cases_linalg  # noqa: F401
 import cases_random  # noqa: F401
+import cases_solvers  # noqa: F401
 import cases_special  # noqa: F401
 import numpy as np
 import pytest

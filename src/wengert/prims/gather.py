@@ -426,12 +426,13 @@ def gather(
       start_indices: integers, of shape (..., number of indexed axes).
       dimension_numbers: which axes belong together.
       unique_indices, indices_are_sorted: promises about the indices.
-      mode: a `GatherScatterMode`, or its name: what is read beyond the bounds.
+      mode: a `GatherScatterMode`, or its name: what is read beyond the bounds. By default there is nothing to read:
+        indices are promised to be in bounds.
       fill_value: for the mode "fill"; NaN, or the least integer, by default.
     Raises:
       TypeError: shapes and dimension numbers do not fit.
     """
-    parsed = GatherScatterMode.from_any(mode)
+    parsed = GatherScatterMode.PROMISE_IN_BOUNDS if mode is None else GatherScatterMode.from_any(mode)
     n = dimension_numbers
     return gather_p.bind(
         as_operand("gather", operand),

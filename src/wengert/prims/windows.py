@@ -11,11 +11,12 @@ from wengert.prims import arithmetic, logic
 from wengert.prims.axes import broadcast_scalar, reduce_sum, transpose
 from wengert.prims.constructors import Shape, as_operand, canonical_axes, dtype_of, reduced_shape, shape_of
 from wengert.prims.conv import dilated, padtype_to_pads, window_count
+from wengert.prims.conversion import convert
 from wengert.prims.logic import bitwise_or, gt, ne
 from wengert.prims.reduce import reduce_and, reduce_max, reduce_min, reduce_or, reduce_prod, reduce_xor
 from wengert.prims.select import select
 from wengert.prims.shape import reshape
-from wengert.prims.slicing import pad, slice_in_dim
+from wengert.prims.slicing import concatenate, pad, slice_in_dim
 
 _REDUCERS: dict[Any, Callable[..., Any]] = {
     arithmetic.add: reduce_sum,
@@ -45,7 +46,9 @@ def _flat(
             f"Operands must have equal shapes, got {', '.join(str(shape_of(x)) for x in leaves)}"
         )
     inits = [
-        as_operand("reduce", v, i) if not isinstance(v, int | float | complex) else dtype_of(x).type(v)
+        dtype_of(x).type(v)
+        if isinstance(v, int | float | complex)
+        else convert(as_operand("reduce", v, i), dtype_of(x))
         for i, (v, x) in enumerate(zip(inits, leaves))
     ]
 
@@ -75,11 +78,15 @@ def reduce(
     leaves, inits, structure, combine = _flat(operands, init_values, computation)
     shape = shape_of(leaves[0])
     axes = canonical_axes(dimensions, len(shape), "reduce")
+    if not axes:
+        return tree.unflatten(structure, leaves)
+    if 0 in [shape[a] for a in axes]:
+        return tree.unflatten(structure, [broadcast_scalar(v, reduced_shape(shape, axes)) for v in inits])
     known = _REDUCERS.get(computation) if _is_hashable(computation) else None
     if known is not None and len(leaves) == 1:
         outs = [known(leaves[0], axes)]
     else:
-        outs = _fold(leaves, inits, axes, combine)
+        outs = _fold(leaves, axes, combine)
     outs = combine([broadcast_scalar(v, shape_of(o)) for v, o in zip(inits, outs)], outs)
     return tree.unflatten(structure, outs)
 
@@ -88,21 +95,18 @@ def _is_hashable(x: Any) -> bool:
     return getattr(x, "__hash__", None) is not None
 
 
-def _fold(leaves: list[Any], inits: list[Any], axes: Shape, combine: Combine) -> list[Any]:
-    """Halves are combined until one element is left."""
+def _fold(leaves: list[Any], axes: Shape, combine: Combine) -> list[Any]:
+    """Halves are combined until one element is left; of an odd number the last one waits."""
     shape = shape_of(leaves[0])
     kept = [i for i in range(len(shape)) if i not in axes]
     rest, size = reduced_shape(shape, axes), math.prod([shape[a] for a in axes])
     xs = [reshape(transpose(x, [*axes, *kept]), (size, *rest)) for x in leaves]
-    if size == 0:
-        return [broadcast_scalar(v, rest) for v in inits]
     while size > 1:
-        if size % 2:
-            config = [(0, 1, 0)] + [(0, 0, 0)] * len(rest)
-            xs, size = [pad(x, v, config) for x, v in zip(xs, inits)], size + 1
         half = size // 2
-        xs = combine([slice_in_dim(x, 0, half) for x in xs], [slice_in_dim(x, half, size) for x in xs])
-        size = half
+        both = combine([slice_in_dim(x, 0, half) for x in xs], [slice_in_dim(x, half, 2 * half) for x in xs])
+        last = [slice_in_dim(x, 2 * half, size) for x in xs]
+        xs = [concatenate([a, b], 0) for a, b in zip(both, last)] if size % 2 else both
+        size -= half
     return [reshape(x, rest) for x in xs]
 
 
@@ -139,7 +143,7 @@ def reduce_window(
       padding: "SAME", "SAME_LOWER", "VALID", or for each axis a pair (before, after).
       base_dilation, window_dilation: distances between elements of the operand and of the window.
     Raises:
-      ValueError: the numbers do not fit the shape.
+      TypeError: the numbers do not fit the shape.
     """
     leaves, inits, structure, combine = _flat(operand, init_value, computation)
     shape = shape_of(leaves[0])
@@ -147,10 +151,15 @@ def reduce_window(
     window, strides = tuple(window_dimensions), tuple(window_strides or ones)
     base, holes = tuple(base_dilation or ones), tuple(window_dilation or ones)
     if not len(window) == len(strides) == len(base) == len(holes) == len(shape):
-        raise ValueError(
+        raise TypeError(
             f"reduce_window takes one number for each axis of the operand, of shape {shape}; got "
             "window_dimensions "
             f"{window}, window_strides {strides}, base_dilation {base}, window_dilation {holes}"
+        )
+    if min((*window, *strides, *base, *holes), default=1) < 1:
+        raise TypeError(
+            f"reduce_window takes positive numbers, got window_dimensions {window}, window_strides {strides},"
+            f" base_dilation {base}, window_dilation {holes}"
         )
     pads = _pads(shape, window, strides, padding, base, holes)
     counts = [window_count(*numbers) for numbers in zip(shape, window, strides, pads, base, holes)]
