@@ -6,6 +6,10 @@ A flag is set in one of three ways, the later in this list wins:
 * `config.update("jax_enable_x64", True)`, for the whole process and every thread, at once;
 * a context manager, `with enable_x64(True): ...`, for the code inside it only.
 
+Two flags of JAX's are kept and change no results: `default_matmul_precision`, as products are always as exact as
+the dtype allows, and `softmax_custom_jvp`, as the derivative of softmax is stable anyway. Those that steer XLA or
+other devices (`_WITHOUT_EFFECT` below) can be set and read, too.
+
 The rest of the package reads a flag by `current().enable_x64`, which costs a context variable's look-up.
 """
 
