@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from wengert._lazy import lazy_module
+from wengert.core.primitive import Primitive
 from wengert.prims.arithmetic import add, div, mul
 from wengert.prims.constructors import constant
 from wengert.prims.elementwise import REALS, elementwise
@@ -58,7 +59,7 @@ def _next(x: Any) -> Any:
     return add(x, constant(x, 1))
 
 
-hyp1f1_p = elementwise(
+hyp1f1_p: Primitive = elementwise(
     "hyp1f1",
     in_double("hyp1f1"),
     accepts=REALS,
@@ -70,7 +71,7 @@ hyp1f1_p = elementwise(
     ),
 )
 
-hyp2f1_p = elementwise(
+hyp2f1_p: Primitive = elementwise(
     "hyp2f1",
     in_double("hyp2f1"),
     accepts=REALS,

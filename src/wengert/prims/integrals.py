@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wengert._lazy import lazy_module
+from wengert.core.primitive import Primitive
 from wengert.prims.arithmetic import abs_, add, div, mul, neg, square, sub
 from wengert.prims.constructors import constant
 from wengert.prims.elementwise import REALS, elementwise
@@ -51,7 +52,7 @@ def _expn_impl(xp: Any, n: Any, x: Any) -> Any:
         return np.where(order < 1, low, high).astype(np.asarray(x).dtype)
 
 
-expn_p = elementwise(
+expn_p: Primitive = elementwise(
     "expn",
     _expn_impl,
     accepts=REALS,
@@ -178,4 +179,4 @@ def _bessel_slope(t: Any, out: Any, z: Any, *, order: int) -> Any:
     return mul(t, mul(constant(z, 0.5), sub(below, above)))  # DLMF 10.6.1
 
 
-bessel_j_p = elementwise("bessel_j", in_double("jv"), accepts=REALS, derivatives=(_bessel_slope,))
+bessel_j_p: Primitive = elementwise("bessel_j", in_double("jv"), accepts=REALS, derivatives=(_bessel_slope,))

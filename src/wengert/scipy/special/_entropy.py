@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from wengert import lax, nn, numpy as jnp
-from wengert.numpy._util import promote_inexact
+from wengert.numpy._util import ArrayLike, promote_inexact
 from wengert.scipy.special._operands import reals
 from wengert.transforms.custom_rules import custom_jvp
-from wengert.typing import ArrayLike
 
 logsumexp = nn.logsumexp
 
@@ -35,8 +34,8 @@ def logit(x: ArrayLike) -> Any:
 
 
 def _safe(x: Any, y: Any, below: float) -> Any:
-    """1 + below where y <= below and x = 0: there log(y - below) must not be taken; y elsewhere."""
-    return jnp.where((x == 0) & (y <= below), 1.0 + below, y)
+    """1 + below where x = 0 and log(y - below) is not finite; y elsewhere."""
+    return jnp.where((x == 0) & ((y <= below) | (y == jnp.inf)), 1.0 + below, y)
 
 
 def xlogy(x: ArrayLike, y: ArrayLike) -> Any:
@@ -78,8 +77,8 @@ def _relative_entropy(name: str, p: Any, q: Any) -> Any:
     rest: Any = jnp.zeros_like(q)
     if name == "kl_div":
         inside, rest = inside - some + other, q
-    possible = (p == 0) & (q >= 0)
-    return jnp.where(both, inside, jnp.where(possible, jnp.where(possible, rest, 0.0), jnp.inf))
+    outside = jnp.where((p == 0) & (q >= 0), rest, jnp.inf)
+    return jnp.where(both, inside, jnp.where(jnp.isnan(p) | jnp.isnan(q), jnp.nan, outside))
 
 
 def rel_entr(p: ArrayLike, q: ArrayLike) -> Any:

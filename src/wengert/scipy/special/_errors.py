@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 from wengert import lax, numpy as jnp
-from wengert.numpy._util import promote_inexact
+from wengert.numpy._util import ArrayLike, promote_inexact
 from wengert.prims.integrals import dawsn_p, erfcx_p, fresnel_c_p, fresnel_s_p, ndtri_p, owens_t_p, wofz_p
 from wengert.scipy.special._operands import reals
-from wengert.typing import ArrayLike
 
 
 def erf(x: ArrayLike) -> Any:

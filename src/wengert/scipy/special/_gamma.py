@@ -10,11 +10,10 @@ import numpy as np
 
 from wengert import lax, numpy as jnp
 from wengert._lazy import lazy_module
-from wengert.numpy._util import concrete, promote_inexact
+from wengert.numpy._util import ArrayLike, concrete, promote_inexact
 from wengert.prims.gamma import beta_p, betaln_p, binom_p, gamma_p, loggamma_p, poch_p
 from wengert.prims.hypergeometric import riemann_zeta_p
 from wengert.scipy.special._operands import reals
-from wengert.typing import ArrayLike
 
 scipy_special = lazy_module("scipy.special")
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from wengert import lax, numpy as jnp
-from wengert.numpy._util import as_array, concrete, convert, promote_inexact
+from wengert.numpy._util import ArrayLike, as_array, concrete, convert, promote_inexact
 from wengert.prims.integrals import bessel_j_p
 from wengert.scipy.special._operands import reals
 from wengert.transforms.vjp import jvp
-from wengert.typing import ArrayLike
 
 
 def i0e(x: ArrayLike) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from wengert import numpy as jnp
+from wengert.numpy._util import ArrayLike
 from wengert.prims.hypergeometric import hyp1f1_p, hyp2f1_p
 from wengert.prims.integrals import cosine_integral_p, expi_p, expn_p, sine_integral_p, spence_p
 from wengert.scipy.special._operands import reals
-from wengert.typing import ArrayLike
 
 
 def expi(x: ArrayLike) -> Any:

@@ -10,10 +10,9 @@ import numpy as np
 
 from wengert import lax, numpy as jnp, random
 from wengert._lazy import lazy_module
-from wengert.numpy._util import arrays, promote_dtypes_inexact
+from wengert.numpy._util import ArrayLike, arrays, promote_dtypes_inexact
 from wengert.scipy import special
 from wengert.tree_util import register_pytree_node_class
-from wengert.typing import ArrayLike
 
 scipy_stats = lazy_module("scipy.stats")
 

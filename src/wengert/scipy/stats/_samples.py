@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wengert import lax, numpy as jnp
-from wengert.numpy._util import arrays, axis_index, concrete, promote_inexact
-from wengert.typing import ArrayLike
+from wengert.numpy._util import ArrayLike, arrays, axis_index, concrete, promote_inexact
 
 _POLICIES = ("propagate", "omit", "raise")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wengert import numpy as jnp
-from wengert.numpy._util import promote_inexact
-from wengert.typing import ArrayLike
+from wengert.numpy._util import ArrayLike, promote_inexact
 
 
 def standard(name: str, x: ArrayLike, *shapes: ArrayLike, loc: ArrayLike, scale: ArrayLike) -> list[Any]:

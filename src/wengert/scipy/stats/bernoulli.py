@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from wengert import numpy as jnp
-from wengert.numpy._util import promote_inexact
+from wengert.numpy._util import ArrayLike, promote_inexact
 from wengert.scipy import special
 from wengert.scipy.stats._support import shifted, within
-from wengert.typing import ArrayLike
 
 __all__ = ["cdf", "logpmf", "pmf", "ppf"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from wengert import numpy as jnp
+from wengert.numpy._util import ArrayLike
 from wengert.scipy import special
 from wengert.scipy.stats._support import standard
-from wengert.typing import ArrayLike
 
 __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 

@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 from wengert import numpy as jnp
-from wengert.numpy._util import promote_inexact
+from wengert.numpy._util import ArrayLike, promote_inexact
 from wengert.scipy.stats._support import standard, within
-from wengert.typing import ArrayLike
 
 __all__ = ["cdf", "isf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from wengert import numpy as jnp
 from wengert.nn import log1mexp
-from wengert.numpy._util import promote_inexact
+from wengert.numpy._util import ArrayLike, promote_inexact
 from wengert.scipy.stats._support import standard
-from wengert.typing import ArrayLike
 
 __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "ppf", "sf"]
 

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from wengert import numpy as jnp
+from wengert.numpy._util import ArrayLike
 from wengert.scipy.stats._support import standard
-from wengert.typing import ArrayLike
 
 __all__ = ["cdf", "logpdf", "pdf"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from wengert import numpy as jnp
+from wengert.numpy._util import ArrayLike
 from wengert.scipy import special
-from wengert.typing import ArrayLike
 
 __all__ = ["logpmf", "pmf"]
 

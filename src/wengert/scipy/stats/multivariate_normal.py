@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from wengert import lax, numpy as jnp
-from wengert.numpy._util import arrays, promote_dtypes_inexact
-from wengert.typing import ArrayLike
+from wengert.numpy._util import ArrayLike, arrays, promote_dtypes_inexact
 
 __all__ = ["logpdf", "pdf"]
 

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from wengert import numpy as jnp
+from wengert.numpy._util import ArrayLike
 from wengert.scipy import special
 from wengert.scipy.stats._support import standard
-from wengert.typing import ArrayLike
 
 __all__ = ["logpdf", "pdf"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from wengert import numpy as jnp
 from wengert.nn import log1mexp
+from wengert.numpy._util import ArrayLike
 from wengert.scipy import special
 from wengert.scipy.stats import norm
 from wengert.scipy.stats._support import standard
-from wengert.typing import ArrayLike
 
 __all__ = ["cdf", "logcdf", "logpdf", "logsf", "pdf", "sf"]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from wengert import numpy as jnp
-from wengert.numpy._util import promote_inexact
+from wengert.numpy._util import ArrayLike, promote_inexact
 from wengert.scipy.stats._support import standard, within
-from wengert.typing import ArrayLike
 
 __all__ = ["cdf", "logpdf", "pdf", "ppf"]
 

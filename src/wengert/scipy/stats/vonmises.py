@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from wengert import lax, numpy as jnp
-from wengert.numpy._util import promote_inexact
-from wengert.typing import ArrayLike
+from wengert.numpy._util import ArrayLike, promote_inexact
 
 __all__ = ["logpdf", "pdf"]
 
