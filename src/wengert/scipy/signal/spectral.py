@@ -346,8 +346,6 @@ def _averaged(density: Any, average: str) -> Any:
 
 def _together(x: Any, y: Any) -> tuple[Any, Any]:
     """Two signals, along their last axes, in one shape: the shorter one gets zeros."""
-    if x.ndim != y.ndim:
-        raise user_context(ValueError(f"two-arguments must have the same rank ({x.ndim} vs {y.ndim})."))
     try:
         batch = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
     except ValueError:
@@ -397,6 +395,10 @@ def csd(
     same = y is None or y is x
     first = _floats(x)
     second = first if y is None else _floats(y)
+    if first.ndim != second.ndim:
+        raise user_context(
+            ValueError(f"two-arguments must have the same rank ({first.ndim} vs {second.ndim}).")
+        )
     axis = _axis(axis, first.ndim)
     first, second = jnp.moveaxis(first, axis, -1), second if same else jnp.moveaxis(second, axis, -1)
     if not same:
