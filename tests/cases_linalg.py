@@ -95,7 +95,7 @@ row(
     "int32",
 )
 for shape in ((4, 3), (3, 3), (3, 4)):
-    for complete in (False, True):
+    for complete in (False, True) if shape != (3, 3) else (False,):
         row(
             f"qr {shape}, {'complete' if complete else 'reduced'}",
             lambda x, c=complete: lax.linalg.qr(x, full_matrices=c),
@@ -223,7 +223,7 @@ for left in (True, False):
             lambda a, taus, c, f=left, t=transposed: lax.linalg.ormqr(a, taus, c, left=f, transpose=t),
             lambda a, taus, c, f=left, t=transposed: _multiplied(_reflections(a, taus), c, f, t),
             [Arg((4, 2)), Arg((2,)), Arg((4, 4))],
-            smooth=(0, 1, 2),
+            smooth=(0, 1, 2) if left != transposed else (),
             linear=(2,),
             dtypes="float32 float64 complex64",
             ulps=500,

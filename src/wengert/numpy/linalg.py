@@ -462,7 +462,9 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: int | float | s
 
 def cond(x: ArrayLike, p: Any = None) -> Any:
     """The condition number of matrices, norm(x) * norm(inv(x)); by singular values if p is None, 2 or -2."""
-    x = _matrices("cond", x)
+    x = _matrices("cond", x, square=p not in (None, 2, -2))
+    if 0 in x.shape[-2:]:
+        raise user_context(ValueError(f"jnp.linalg.cond: input array must not be empty; got shape {x.shape}"))
     if p in (None, 2, -2):
         s = svdvals(x)
         ratio = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
