@@ -458,7 +458,7 @@ def result_type(*args: Any, return_weak_type_flag: bool = False) -> Any:
 def promote_types(a: Any, b: Any) -> Any:
     """The dtype that the dtypes `a` and `b` promote to; the types `int`, `float`, `complex` are weak.
 
-    64-bit dtypes stay, even while x64 is off: this is a question about dtypes, not about arrays.
+    Where a 64-bit dtype takes part the result may have 64 bits, even while x64 is off.
 
     Raises:
       TypePromotionError: they have no common dtype.
@@ -468,7 +468,9 @@ def promote_types(a: Any, b: Any) -> Any:
     if points[0] == points[1]:
         return pairs[0][0]
     point = _least_upper_bound(points, current().numpy_dtype_promotion)
-    return canonicalize_dtype(_WEAK_DTYPES[point]) if point in _WEAK_DTYPES else as_dtype(point)
+    result = _WEAK_DTYPES[point] if point in _WEAK_DTYPES else as_dtype(point)
+    wide = any(dtype.name in _TO_32 and not weak for dtype, weak in pairs)
+    return result if wide else canonicalize_dtype(result)
 
 
 # -------------------------------------------------------------------------------------------- kinds of dtypes

@@ -22,7 +22,7 @@ class _ScalarMeta(type):
         return cast(Array, array(x, dtype=cls.dtype))
 
     def __eq__(cls, other: object) -> bool:
-        return cls is other or cls.dtype.type is other
+        return cls is other or bool(cls.dtype.type == other)  # a NumPy type, or a dtype
 
     def __ne__(cls, other: object) -> bool:
         return not cls == other
