@@ -288,6 +288,31 @@ def test_transformations_of_shard_map(mesh: Mesh) -> None:
     )
 
 
+def test_derivatives_inside_of_shard_map(mesh: Mesh) -> None:
+    """What is the same on all devices has the derivative of the whole; with check_vma=False, of each part."""
+    both = P(("x", "y"))
+    w, xs = np.arange(1.0, 5.0, dtype=np.float32), np.arange(32, dtype=np.float32).reshape(8, 4) / 10
+
+    def mapped(fun: Any, out: Any, **options: Any) -> Any:
+        return shard_map(fun, mesh=mesh, in_specs=(P(), both), out_specs=out, **options)(w, xs)
+
+    def loss(w: Any, x: Any) -> Any:
+        return lax.pmean(((x @ w) ** 2).mean(), ("x", "y")) + (w**3).sum()
+
+    whole = grad(lambda w, x: ((x @ w) ** 2).mean() + (w**3).sum(), (0, 1))(w, xs)
+    for inside in (grad(loss, (0, 1)), jit(grad(loss, (0, 1)))):
+        for found, expected in zip(mapped(inside, (P(), both)), whole, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    curvature = mapped(wengert.hessian(loss), P())
+    np.testing.assert_allclose(curvature, 2 * xs.T @ xs / 8 + np.diag(6 * w), rtol=1e-4)
+    parts = mapped(grad(lambda w, x: (x @ w).sum()), both, check_vma=False)
+    np.testing.assert_allclose(parts.reshape(8, 4), xs, rtol=1e-5)
+    own = mapped(lambda w, x: grad(lambda w: (x @ w).sum())(lax.pcast(w, ("x", "y"), to="varying")), both)
+    np.testing.assert_allclose(own.reshape(8, 4), xs, rtol=1e-5)
+    with pytest.raises(ValueError, match="differs over the mesh axis"):
+        mapped(lambda w, x: lax.all_gather(x, ("x", "y")), P())
+
+
 def test_user_contexts_are_traced_anew() -> None:
     width, height = wengert.make_user_context(2), wengert.make_user_context()
     count = 0

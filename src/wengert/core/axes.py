@@ -11,8 +11,14 @@ from typing import Any
 from wengert.core.source import current_frame
 from wengert.errors import ReplicaError
 
-_env: ContextVar[tuple[tuple[Any, int], ...]] = ContextVar("wengert_axes", default=())
+# name, size, and whether values know if they are the same for all elements (the axes of `shard_map`)
+_env: ContextVar[tuple[tuple[Any, int, bool], ...]] = ContextVar("wengert_axes", default=())
 named_axes = _env.get
+
+
+def tracked_axes() -> tuple[Any, ...]:
+    """The axes of which values know whether they are the same for all elements."""
+    return tuple([name for name, _, tracked in _env.get() if tracked])
 
 
 def axis_size(name: Any) -> int:
@@ -21,7 +27,7 @@ def axis_size(name: Any) -> int:
         product: int = math.prod(axis_size(n) for n in name)
         return product
     size: int
-    for known, size in reversed(_env.get()):
+    for known, size, _ in reversed(_env.get()):
         if known == name:
             return size
     raise unbound(name)
@@ -29,7 +35,7 @@ def axis_size(name: Any) -> int:
 
 def unbound(name: Any) -> NameError:
     """The error for a name that belongs to no axis."""
-    bound = [f"{n!r} (size {size})" for n, size in _env.get()]
+    bound = [f"{n!r} (size {size})" for n, size, _ in _env.get()]
     here = f"the axes that are bound here: {', '.join(bound)}" if bound else "no axis is bound here"
     line = current_frame()
     at = f"\nAt {line.summary()}:\n    {line.text()}" if line is not None else ""
@@ -51,8 +57,8 @@ class naming_axes:
 
     __slots__ = ("axes", "token")
 
-    def __init__(self, axes: Sequence[tuple[Any, int]]):
-        self.axes = tuple(axes)
+    def __init__(self, axes: Sequence[tuple[Any, int]], tracked: bool = False):
+        self.axes = tuple([(name, size, tracked) for name, size in axes])
 
     def __enter__(self) -> None:
         self.token = _env.set((*_env.get(), *self.axes))

@@ -315,7 +315,8 @@ def _pbroadcast_transpose(ct: Any, *, axis_name: Any, source: int) -> Any:
 
 
 def _pbroadcast_named(axis: Any, x: Any, dim: int | None, *, axis_name: Any, source: int) -> Any:
-    return (x if dim is None else index_in_dim(x, source, dim, keepdims=False)), None
+    out = x if dim is None else index_in_dim(x, source, dim, keepdims=False)
+    return (insert_axis(out, axis.size, 0), 0) if axis.tracked else (out, None)
 
 
 pbroadcast_p = _linear(
@@ -392,7 +393,8 @@ def _gather_named(
     k = all_gather_dimension
     if axis_index_groups is None:
         out = batch_to(x, dim, axis.size, k)
-        return (merged(out, k) if tiled else out), None
+        out = merged(out, k) if tiled else out
+        return (insert_axis(out, axis.size, 0), 0) if axis.tracked else (out, None)
     out = insert_axis(_grouped(axis, x, dim, axis_index_groups), axis_size, 1)
     out = move_axis(out, 2, k + 2)
     return _ungrouped(merged(out, k + 2) if tiled else out, axis_index_groups), 0
@@ -573,4 +575,72 @@ axis_index_p: Primitive = Primitive(
     jvp=zero_jvp(lambda: axis_index_p),
     batch=_index_batch,
     access="stored",
+)
+
+# ----------------------------------------------------------------------------------- derivatives in `shard_map`
+#
+# Inside of `shard_map` a value may be the same on all devices. Its cotangent is then the sum of what the devices
+# contribute. The backward pass works with the contributions: there each collective operation has the transpose
+# that it has under vmap. So where it begins, the cotangent of such a result is shared out; where it ends, the
+# contributions to the cotangent of such an argument are added.
+
+
+def _like_aval(ct: ShapedArray, like: ShapedArray, *, axis_name: Any) -> ShapedArray:
+    return ct
+
+
+def _boundary(name: str, of_same: Callable[..., Any]) -> Primitive:
+    """An operation on a cotangent, of a value that is given with it. `of_same(axis, ct, dim)` is for values
+    that are the same for all elements of the axis."""
+
+    def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, axis_name: Any) -> Any:
+        ct, like = primals
+        out = prim.bind(ct, like, axis_name=axis_name)
+        t = tangents[0]
+        return out, Zero.of(out) if is_zero(t) else prim.bind(instantiate(t), like, axis_name=axis_name)
+
+    def transpose(ct: Any, x: Any, like: Any, *, axis_name: Any) -> Any:
+        return [ct if is_zero(ct) else prim.bind(ct, like, axis_name=axis_name), None]
+
+    def batch(axis: Any, args: Sequence[Any], dims: Sequence[int | None], *, axis_name: Any) -> Any:
+        ct, like = args
+        if axis.name is not None and axis.name == axis_name:
+            return (ct, dims[0]) if dims[1] is not None else of_same(axis, ct, dims[0])
+        like = like if dims[1] is None else index_in_dim(like, 0, dims[1], keepdims=False)
+        return prim.bind(ct, like, axis_name=axis_name), dims[0]
+
+    prim = Primitive(
+        name,
+        "collective",
+        abstract_eval=_like_aval,
+        impl=lambda xp, ct, like, *, axis_name: ct,
+        jvp=jvp,
+        transpose=transpose,
+        batch=batch,
+        access="stored",
+    )
+    return prim
+
+
+def _total(axis: Any, ct: Any, dim: int | None) -> Any:
+    return (mul(ct, constant(ct, axis.size)) if dim is None else reduce_sum_p.bind(ct, axes=(dim,))), None
+
+
+share_cotangent_p = _boundary(
+    "share_cotangent", lambda axis, ct, dim: (div(ct, constant(ct, axis.size)), dim)
+)
+total_cotangent_p = _boundary("total_cotangent", _total)
+
+
+def _vary_named(axis: Any, x: Any, dim: int | None, *, axis_name: Any) -> Any:
+    return batch_to(x, dim, axis.size, 0), 0
+
+
+pvary_p = _linear(
+    "pvary",
+    abstract_eval=lambda x, *, axis_name: x,
+    impl=lambda xp, x, *, axis_name: x,
+    transpose=lambda ct, *, axis_name: ct,
+    named=_vary_named,
+    shifted=_same,
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from wengert import tree
 from wengert.core import dtypes
-from wengert.core.axes import axis_size as _size_of
+from wengert.core.axes import axis_size as _size_of, tracked_axes
 from wengert.core.trace import Tracer, get_aval
 from wengert.prims.arithmetic import add, div, mul, sub
 from wengert.prims.axes import broadcast_in_dim, move_axis, reduce_sum_p
@@ -27,6 +27,7 @@ from wengert.prims.collectives import (
     pmin_p,
     ppermute_p,
     psum_p,
+    pvary_p,
     reduce_scatter_p,
     sources,
     take_rows,
@@ -503,6 +504,13 @@ def pcast(x: Any, axis_name: Any, *, to: str) -> Any:
     """
     if to not in ("varying", "invariant", "reduced", "unreduced"):
         raise ValueError(f"pcast: `to` is 'varying', 'invariant', 'reduced' or 'unreduced', got {to!r}")
-    for name in _names(axis_name):
+    names = _names(axis_name)
+    for name in names:
         _size_of(name)
-    return _for_leaves("pcast", lambda leaf: leaf, x)
+
+    def vary(leaf: Any) -> Any:
+        for name in tracked_axes() if to == "varying" else ():
+            leaf = pvary_p.bind(leaf, axis_name=name) if name in names else leaf
+        return leaf
+
+    return _for_leaves("pcast", vary, x)

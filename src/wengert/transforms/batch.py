@@ -20,22 +20,31 @@ from wengert.transforms.memo import memoized, new_memo
 
 
 class BatchAxis:
-    """The axis that a trace maps over. Equal if size and name are."""
+    """The axis that a trace maps over. Equal if all its fields are.
 
-    __slots__ = ("name", "size")
+    Over a `tracked` axis, that of a mesh, what has no batch axis counts as the same for all elements: only
+    reductions make such values of others.
+    """
 
-    def __init__(self, size: int, name: Any = None):
+    __slots__ = ("name", "size", "tracked")
+
+    def __init__(self, size: int, name: Any = None, tracked: bool = False):
         self.size = size
         self.name = name
+        self.tracked = tracked
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.size, self.name, self.tracked
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, BatchAxis) and (self.size, self.name) == (other.size, other.name)
+        return isinstance(other, BatchAxis) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self.size, self.name))
+        return hash(self._key())
 
-    def names(self) -> list[tuple[Any, int]]:
-        return [] if self.name is None else [(self.name, self.size)]
+    def naming(self) -> naming_axes:
+        """The context in which its name is bound."""
+        return naming_axes([] if self.name is None else [(self.name, self.size)], self.tracked)
 
 
 class BatchTracer(Tracer):
@@ -154,7 +163,7 @@ def batch_flat(
     def batched(*args: Any) -> tuple[list[Any], list[int | None]]:
         trace = BatchTrace(current_trace(), axis)
         inputs = [trace.join(a, d) for a, d in zip(args, dims, strict=True)]
-        with using_trace(trace), naming_axes(axis.names()):
+        with using_trace(trace), axis.naming():
             outs = fun(*inputs)
         pairs = [trace.split(o) for o in outs]
         del inputs, outs
@@ -195,7 +204,7 @@ def batched_jvp(
         trace = BatchTrace(current_trace(), axis)
         xs = [trace.join(p, d) for p, d in zip(primals, dims, strict=True)]
         ts = [_unbatched_zero(t, d) if type(t) is Zero else trace.join(t, d) for t, d in zip(tangents, dims)]
-        with using_trace(trace), naming_axes(axis.names()):
+        with using_trace(trace), axis.naming():
             outs, out_tangents = jvp(xs, ts)
         results, result_tangents, found.dims = [], [], []
         for out, tangent in zip(outs, out_tangents, strict=True):
@@ -228,7 +237,7 @@ def batched_fwd(
     def rule(primals: Sequence[Any], nonzeros: Sequence[bool]) -> tuple[list[Any], list[Any], Any]:
         trace = BatchTrace(current_trace(), axis)
         xs = [trace.join(p, d) for p, d in zip(primals, dims, strict=True)]
-        with using_trace(trace), naming_axes(axis.names()):
+        with using_trace(trace), axis.naming():
             outs, residuals, bwd = fwd(xs, nonzeros)
         pairs = [trace.split(o) for o in outs]
         if front:
@@ -254,7 +263,7 @@ def batched_bwd(
         trace = BatchTrace(current_trace(), axis)
         rs = [trace.join(r, d) for r, d in zip(residuals, residual_dims, strict=True)]
         given = [_unbatched_zero(c, d) if type(c) is Zero else trace.join(c, d) for c, d in zip(cts, ct_dims)]
-        with using_trace(trace), naming_axes(axis.names()):
+        with using_trace(trace), axis.naming():
             found = bwd(rs, given)
         results: list[Any] = []
         for ct, to in zip(found, arg_dims, strict=True):

@@ -130,7 +130,10 @@ def _join(
 
 
 def _nested(
-    fun: Callable[..., Sequence[Any]], axes: Sequence[tuple[Any, int]], given: Sequence[Sequence[bool]]
+    fun: Callable[..., Sequence[Any]],
+    axes: Sequence[tuple[Any, int]],
+    given: Sequence[Sequence[bool]],
+    tracked: bool,
 ) -> Callable[..., tuple[list[Any], list[tuple[bool, ...]]]]:
     """`fun` under one vmap for each axis; the mapped axes of arguments and results are in front, in order.
 
@@ -144,7 +147,7 @@ def _nested(
 
         return innermost
     (name, size), *rest = axes
-    inner = _nested(fun, rest, [flags[1:] for flags in given])
+    inner = _nested(fun, rest, [flags[1:] for flags in given], tracked)
     seen: list[list[tuple[bool, ...]]] = []
 
     def body(*xs: Any) -> list[Any]:
@@ -153,7 +156,9 @@ def _nested(
         return outs
 
     def run(*xs: Any) -> tuple[list[Any], list[tuple[bool, ...]]]:
-        outs, dims = batch_flat(body, BatchAxis(size, name), [0 if f[0] else None for f in given])(*xs)
+        outs, dims = batch_flat(body, BatchAxis(size, name, tracked), [0 if f[0] else None for f in given])(
+            *xs
+        )
         flags = [(d is not None, *f) for d, f in zip(dims, seen[0], strict=True)]
         return [o if d is None else batch_to(o, d, size, 0) for o, d in zip(outs, dims)], flags
 
@@ -206,7 +211,7 @@ class _Mapped:
         parts = [_split(x, s, sizes, label) for x, s, label in zip(leaves, specs, labels, strict=True)]
         given = [[any(n in names_in(e) for e in spec) for n in names] for spec in specs]
         flat_fun = FlatFun(self.fun, in_tree, wants_kwargs=True)
-        outs, flags = _nested(flat_fun, list(sizes.items()), given)(*parts)
+        outs, flags = _nested(flat_fun, list(sizes.items()), given, self.check)(*parts)
         dummy = tree.unflatten(flat_fun.out_tree, [0] * len(outs))
         out_specs = tree.broadcast_prefix(
             self.out_specs, dummy, _is_spec, prefix_name="shard_map out_specs", full_name="the output"
@@ -253,7 +258,9 @@ def shard_map(
         spread already.
       mesh: a `Mesh`; by default the one in force.
       axis_names: the axes of the mesh to map over; all by default.
-      check_vma: whether to check that results are the same over the axes which their spec does not mention.
+      check_vma: whether to keep track of what is the same over which axes. Then results are checked to be so
+        over the axes which their spec does not mention; and derivatives taken inside of `f`, with respect to
+        what is the same on all devices, are summed over the devices.
     Returns:
       A function of whole arrays, by position.
     Raises:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from wengert import tree
+from wengert._lazy import lazy_module
 from wengert.core import dtypes
 from wengert.core.array import wrap
 from wengert.core.avals import ShapedArray
+from wengert.core.axes import tracked_axes
 from wengert.core.jaxpr import Jaxpr
 from wengert.core.source import api_boundary
 from wengert.core.staging import eval_jaxpr, stage
@@ -21,6 +23,7 @@ from wengert.transforms.api_util import (
     check_arraylike,
     check_callable,
     fun_name,
+    is_arraylike,
     normalize_argnums,
     operand,
     result,
@@ -32,6 +35,8 @@ from wengert.transforms.jit import jit
 from wengert.transforms.jvp import jvp_flat
 from wengert.transforms.linearize import linearize_flat
 from wengert.transforms.transpose import backward_pass
+
+_collectives = lazy_module("wengert.prims.collectives")
 
 Fun = Callable[..., Any]
 
@@ -206,6 +211,36 @@ class Pullback:
         return tree.unflatten(self.in_tree, [result(instantiate(g)) for g in grads])
 
 
+class _OverDevices:
+    """A pullback inside of `shard_map`: see `prims.collectives` on what happens where it begins and ends."""
+
+    __slots__ = ("names", "pullback")
+
+    def __init__(self, pullback: Pullback, names: tuple[Any, ...]):
+        self.pullback = pullback
+        self.names = names
+
+    def __call__(
+        self, residuals: Sequence[Any], primals: Sequence[Any], outs: Sequence[Any], *args: Any
+    ) -> Any:
+        given, structure = tree.flatten(args)
+        if len(given) == len(outs):
+            given = [self._at_boundary("share_cotangent_p", ct, o) for ct, o in zip(given, outs)]
+        found = self.pullback(residuals, *tree.unflatten(structure, given))
+        leaves, structure = tree.flatten(found)
+        totals = [
+            self._at_boundary("total_cotangent_p", ct, p) for ct, p in zip(leaves, primals, strict=True)
+        ]
+        return tree.unflatten(structure, totals)
+
+    def _at_boundary(self, operation: str, ct: Any, like: Any) -> Any:
+        if not is_arraylike(ct) or not dtypes.issubdtype(get_aval(ct).dtype, np.inexact):
+            return ct
+        for name in self.names:
+            ct = getattr(_collectives, operation).bind(operand(ct), like, axis_name=name)
+        return ct
+
+
 def _checked_cotangent(aval: Any, ct: Any) -> Any:
     expected = aval.to_tangent_aval()
     if expected.dtype == dtypes.float0:
@@ -239,6 +274,8 @@ def _vjp(fun: Fun, primals: Sequence[Any], has_aux: bool, name: str) -> tuple[An
         out_tree=flat_fun.out_tree,
     )
     out = tree.unflatten(flat_fun.out_tree, [result(o) for o in outs])
+    if tracked_axes():
+        return out, tree.Partial(_OverDevices(pullback, tracked_axes()), program.consts, flat, outs), aux
     return out, tree.Partial(pullback, program.consts), aux
 
 
