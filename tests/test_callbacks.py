@@ -141,6 +141,8 @@ def test_vmap_of_effects() -> None:
     out = wengert.vmap(lambda v: io_callback(lambda a: seen(a) or np.float32(a * 2), SCALAR, v))(x)
     np.testing.assert_array_equal(out, 2 * x)
     assert seen.seen == [0.0, 1.0, 2.0]
+    nothing = wengert.vmap(lambda v: io_callback(seen, SCALAR, v))(jnp.zeros((0,)))
+    assert (nothing.shape, len(seen.seen)) == ((0,), 3)
     with pytest.raises(ValueError, match="Cannot `vmap` ordered IO callback"):
         wengert.vmap(lambda v: io_callback(seen, None, v, ordered=True))(x)
     with pytest.raises(NotImplementedError, match=r"vmap is only supported .* vmap_method=None"):

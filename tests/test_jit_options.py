@@ -188,6 +188,9 @@ def test_donated_arrays_are_deleted() -> None:
     tree = {"a": fresh()}
     by_name(tree=tree)
     assert tree["a"].is_deleted()
+    ahead = fresh()
+    double.lower(ahead).compile()(ahead)
+    assert ahead.is_deleted()
     kept = np.arange(4.0, dtype=np.float32)
     double(kept)
     assert kept.sum() == 6

@@ -190,6 +190,9 @@ def _one_by_one(
     prim: Primitive, axis: Any, args: Sequence[Any], dims: Sequence[int | None], params: dict[str, Any]
 ) -> Any:
     """Bind a callback that is called for each element of the batch."""
+    if axis.size == 0:  # there is nothing to call it with
+        avals = params.get("result_avals", ())
+        return [as_operand(prim.name, np.zeros((0, *a.shape), a.dtype)) for a in avals], [0] * len(avals)
     batched = [d is not None for d in dims]
     values = [a if d is None else batch_to(a, d, axis.size, 0) for a, d in zip(args, dims, strict=True)]
     params = {**params, "callback": _OneByOne(params["callback"], axis.size, batched)}

@@ -10,6 +10,7 @@ from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.trace import Tracer, get_aval
 from wengert.prims.call import jit_p
+from wengert.transforms import calls
 from wengert.transforms.api_util import ShapeDtypeStruct, operand, result
 
 if TYPE_CHECKING:
@@ -139,7 +140,14 @@ class Lowered(_Stage):
 
     def compile(self, compiler_options: dict[str, Any] | None = None) -> Compiled:
         """Compile now, rather than at the first call."""
-        run = _hooks.compile(self._entry.jaxpr, self._entry.params)
+        entry = self._entry
+        run = _hooks.compile(entry.jaxpr, entry.params)
+        donated = entry.params["donated_invars"]
+        if any(donated):
+            ins = entry.jaxpr.in_avals
+            usable = calls.usable_donations(donated, ins, entry.jaxpr.out_avals)
+            calls.warn_of_unusable(donated, usable, ins)
+            run = calls.donating(run, usable)
         return Compiled(self._fun, self._entry, self._avals, run)
 
 
