@@ -8,6 +8,7 @@ equations of a program that was traced take the same path; of a loop two turns a
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from collections.abc import Sequence
@@ -51,8 +52,11 @@ def remember(arrays: Sequence[Any], ids: Sequence[Ids | None]) -> None:
     """Say which keys arrays hold."""
     for x, own in zip(arrays, ids, strict=True):
         if own is not None and isinstance(x, Array):
-            number = id(x)
-            _arrays[number] = (weakref.ref(x, lambda _, n=number: _arrays.pop(n, None)), own)
+            _arrays[id(x)] = (weakref.ref(x, functools.partial(_forget, id(x))), own)
+
+
+def _forget(number: int, _: Any) -> None:
+    _arrays.pop(number, None)
 
 
 def check(prim: Any, args: Sequence[Any], params: dict[str, Any], avals: Sequence[ShapedArray]) -> list[Any]:

@@ -83,7 +83,7 @@ KEY: np.dtype[Any] = THREEFRY.dtype
 
 
 def generator(spec: Any) -> Generator:
-    """The generator of a name ("rbg"), a tag ("fry"), a dtype of keys, or the default one for None.
+    """The generator of a name ("rbg"), a dtype of keys, or the default one for None.
 
     Raises:
       ValueError: there is no such generator.
@@ -147,7 +147,7 @@ def _wrap_aval(x: ShapedArray, *, impl: str) -> ShapedArray:
 
 def _wrap_pull(ctx: Any, index: Any, words: Any, *, impl: str) -> Any:
     pair = [words.at((*index, ctx.coordinate(ctx.const(k, np.int64), k, k + 1))) for k in (0, 1)]
-    return threefry.key_from(ctx, *pair, KEY)
+    return threefry.key_from(ctx, pair, KEY)
 
 
 def _unwrap_pull(ctx: Any, index: Any, keys: Any) -> Any:
@@ -246,7 +246,7 @@ def _seed_pull(ctx: Any, index: Any, seeds: Any, *, impl: str) -> Any:
     if seeds.aval.dtype.itemsize == 8:
         bits = ctx.op("convert", seed, dtype=U64)
         high = ctx.op("convert", ctx.op("shr_logical", bits, ctx.const(32, U64)), dtype=U32)
-    return threefry.key_from(ctx, high, ctx.op("convert", seed, dtype=U32), KEY)
+    return threefry.key_from(ctx, (high, ctx.op("convert", seed, dtype=U32)), KEY)
 
 
 def _elementwise(axis: Any, args: Any, dims: Any, prim: Primitive, params: dict[str, Any]) -> Any:
@@ -330,7 +330,7 @@ def _fold_in_impl(xp: Any, keys: Any, data: Any) -> Any:
 
 def _fold_in_pull(ctx: Any, index: Any, keys: Any, data: Any) -> Any:
     words = threefry.words_at(ctx, read(index, keys))
-    return threefry.key_from(ctx, *threefry.hash_at(ctx, *words, ctx.const(0, U32), read(index, data)), KEY)
+    return threefry.key_from(ctx, threefry.hash_at(ctx, *words, ctx.const(0, U32), read(index, data)), KEY)
 
 
 _fold_in = _Family(

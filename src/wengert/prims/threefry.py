@@ -61,7 +61,7 @@ def _split_words_of(words: Any, rank: int) -> tuple[Any, Any]:
 def _hash_numbers(words: Any, shape: Shape) -> tuple[Any, Any]:
     """For each key the hashes of 0, 1, 2 ... in C order: two arrays of shape (*shape of the keys, *shape)."""
     size = math.prod(shape)
-    number = np.arange(size, dtype=U64 if size > 1 << 32 else U32).reshape(shape)
+    number: Any = np.arange(size, dtype=U64 if size > 1 << 32 else U32).reshape(shape)
     high = U32.type(0) if size <= 1 << 32 else (number >> U64.type(32)).astype(U32)
     return hash_blocks(*_split_words_of(words, len(shape)), high, number.astype(U32))
 
@@ -134,9 +134,9 @@ def hash_at(ctx: Any, k1: Any, k2: Any, a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def key_from(ctx: Any, first: Any, second: Any, dtype: Any) -> Any:
-    """A key, from the expressions of its words."""
-    high, low = ctx.op("convert", first, dtype=U64), ctx.op("convert", second, dtype=U64)
+def key_from(ctx: Any, words: Sequence[Any], dtype: Any) -> Any:
+    """A key, from the expressions of its two words."""
+    high, low = [ctx.op("convert", w, dtype=U64) for w in words]
     return ctx.op("bitcast", ctx.op("or", high, ctx.op("shl", low, ctx.const(32, U64))), dtype=dtype)
 
 
@@ -184,11 +184,11 @@ def split_at(
 ) -> Any:
     """`split_words` at an index: a key."""
     if partitionable:
-        return key_from(ctx, *_numbered_hash_at(ctx, key, index, shape), dtype)
+        return key_from(ctx, _numbered_hash_at(ctx, key, index, shape), dtype)
     count = 2 * math.prod(shape)
     first = ctx.op("mul", _number_at(ctx, index, shape, U32), ctx.const(2, U32))
     second = ctx.op("add", first, ctx.const(1, U32))
-    return key_from(ctx, *[_halved_hash_at(ctx, key, n, count) for n in (first, second)], dtype)
+    return key_from(ctx, [_halved_hash_at(ctx, key, n, count) for n in (first, second)], dtype)
 
 
 def bits_at(

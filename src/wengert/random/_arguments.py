@@ -71,13 +71,8 @@ def one_key(key: Any, function: str) -> Any:
 
 def pair(key: Any) -> tuple[Any, Any]:
     """Two new keys from a typed key."""
-    return several(key, 2)
-
-
-def several(key: Any, count: int) -> Any:
-    """New keys from a typed key, as a tuple."""
-    keys = rng.random_split(key, (count,))
-    return tuple([lax.index_in_dim(keys, i, 0, keepdims=False) for i in range(count)])
+    keys = rng.random_split(key, (2,))
+    return lax.index_in_dim(keys, 0, 0, keepdims=False), lax.index_in_dim(keys, 1, 0, keepdims=False)
 
 
 def float_dtype(dtype: Any, function: str, complex_too: bool = False) -> NpDType:

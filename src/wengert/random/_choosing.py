@@ -32,9 +32,8 @@ def _whole(x: Any) -> int | None:
     """The number that stands for arange(number), or None for an array."""
     if isinstance(x, int | np.integer) and not isinstance(x, bool):
         return int(x)
-    if isinstance(x, ArrayBase | np.ndarray) and x.ndim == 0 and dtypes.issubdtype(x.dtype, np.integer):
-        return int(x)
-    return None
+    found: Any = x if isinstance(x, ArrayBase | np.ndarray) and x.ndim == 0 else None
+    return None if found is None or not dtypes.issubdtype(found.dtype, np.integer) else int(found)
 
 
 def permutation(
