@@ -178,6 +178,14 @@ def test_polygamma() -> None:
         special.polygamma(1.0, x)
 
 
+def test_the_divergence_of_nearly_equal_numbers() -> None:
+    q = np.float32([1 + 3e-7, 0.9998, 1.003, 1.08, 0.92])
+    exact = [float(t - 1 - mpmath.log(t)) for t in map(mpmath.mpf, q.tolist())]
+    np.testing.assert_allclose(special.kl_div(np.float32(1), q), exact, rtol=1e-6)
+    slopes = wengert.vmap(wengert.grad(special.kl_div, 1), (None, 0))(np.float32(1), q)
+    np.testing.assert_allclose(slopes, 1 - 1 / q.astype(float), rtol=1e-5)
+
+
 def test_gammasgn_and_loggamma() -> None:
     x = np.array([-INF, -2.5, -2.0, -1.5, -0.0, 0.0, 3.0, NAN])
     np.testing.assert_array_equal(special.gammasgn(x), [NAN, -1, NAN, 1, -1, 1, 1, NAN])

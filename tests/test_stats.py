@@ -173,9 +173,18 @@ def test_degenerate_arguments() -> None:
     assert np.isnan(stats.norm.pdf(0.0, 0.0, -1.0))
     assert np.isnan(stats.truncnorm.cdf(0.0, 1.0, 0.0))
     assert np.isnan(stats.bernoulli.cdf(np.nan, 0.5))
+    for name in ("bernoulli", "betabinom", "binom", "geom", "nbinom", "poisson"):
+        shape = [s[0] for s in SHAPES[name][1]]
+        assert np.isnan(getattr(stats, name).pmf(np.nan, *shape)), name
     for name in ("norm", "expon", "gumbel_r", "laplace", "logistic", "cauchy"):
         cdf = getattr(stats, name).cdf
         np.testing.assert_allclose(cdf(np.array([-np.inf, np.inf, np.nan])), [0, 1, np.nan])
+    for function in (stats.gamma.cdf, stats.chi2.sf):  # at infinity and below the support
+        np.testing.assert_array_equal(
+            wengert.vmap(wengert.grad(function), (0, None))(np.array([-1.0, np.inf]), 2.5), 0
+        )
+    assert wengert.grad(stats.gumbel_r.sf)(np.inf) == 0
+    assert wengert.grad(stats.cauchy.ppf)(0.0) == np.inf
     assert stats.poisson.entropy(0.0) == 0
     np.testing.assert_allclose(stats.poisson.entropy(250.0), scipy.stats.poisson.entropy(250.0), rtol=1e-6)
 

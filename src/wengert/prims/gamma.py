@@ -15,7 +15,7 @@ from wengert._lazy import lazy_module
 from wengert.prims.arithmetic import add, div, mul, neg, real, square, sub
 from wengert.prims.constructors import constant, dtype_of, same_dtype
 from wengert.prims.elementwise import FLOATS, REALS, elementwise
-from wengert.prims.logic import lt
+from wengert.prims.logic import eq, lt
 from wengert.prims.select import select
 from wengert.prims.special import digamma, in_double, lgamma
 from wengert.prims.transcendental import exp, log, sin
@@ -140,7 +140,10 @@ def _slope_in_a(a: Any, x: Any) -> Any:
 
 def _density(a: Any, x: Any) -> Any:
     """The derivative of igamma in x."""
-    return exp(sub(sub(mul(sub(a, constant(a, 1)), log(x)), x), lgamma(a)))
+    endless = eq(x, constant(x, np.inf))  # there the logarithm below would be inf - inf
+    y = select(endless, constant(x, 1), x)
+    density = exp(sub(sub(mul(sub(a, constant(a, 1)), log(y)), y), lgamma(a)))
+    return select(endless, constant(x, 0), density)
 
 
 def _no_slope(t: Any, out: Any, a: Any, x: Any) -> Any:

@@ -60,6 +60,6 @@ def isf(q: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Any:
 def _quantile(q: Any) -> Any:
     """-1 / tan(pi q), by the nearest of 0, 1/2 and 1, so that it is exact in the middle and in both tails."""
     upper, middle = q > 0.5, jnp.abs(q - 0.5) < 0.25
-    tangent = jnp.tan(math.pi * jnp.where(middle, 0.25, jnp.where(upper, 1 - q, jnp.abs(q))))
+    tangent = jnp.tan(math.pi * jnp.where(middle, 0.25, jnp.where(upper, 1 - q, q)))
     centre = jnp.tan(math.pi * (jnp.where(middle, q, 0.5) - 0.5))
     return jnp.where(middle, centre, jnp.where(upper, 1.0, -1.0) / tangent)

@@ -25,7 +25,8 @@ def pdf(x: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Any:
 
 def cdf(x: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Any:
     """The probability of a value up to x."""
-    return jnp.exp(logcdf(x, loc, scale))
+    z, scale = standard("gumbel_l.cdf", x, loc=loc, scale=scale)
+    return jnp.where(scale > 0, -jnp.expm1(-jnp.exp(z)), jnp.nan)
 
 
 def logcdf(x: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Any:

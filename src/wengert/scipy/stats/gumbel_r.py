@@ -42,7 +42,8 @@ def ppf(p: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Any:
 
 def sf(x: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Any:
     """The probability of a value above x."""
-    return jnp.exp(logsf(x, loc, scale))
+    z, scale = standard("gumbel_r.sf", x, loc=loc, scale=scale)
+    return jnp.where(scale > 0, -jnp.expm1(-jnp.exp(-z)), jnp.nan)
 
 
 def logsf(x: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Any:

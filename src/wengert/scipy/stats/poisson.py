@@ -16,7 +16,7 @@ __all__ = ["cdf", "entropy", "logpmf", "pmf"]
 def logpmf(k: ArrayLike, mu: ArrayLike, loc: ArrayLike = 0) -> Any:
     """The logarithm of the probability of k."""
     x, mu = shifted("poisson.logpmf", k, mu, loc=loc)
-    outside = (x < 0) | (jnp.round(x) != x)
+    outside = (x < 0) | (jnp.abs(jnp.round(x) - x) > 0)
     x = jnp.where(outside, 0.0, x)
     return jnp.where(outside, -jnp.inf, special.xlogy(x, mu) - special.gammaln(x + 1) - mu)
 
