@@ -278,6 +278,35 @@ def test_dtypes_and_trees() -> None:
     assert (int(found["a"]), int(found["b"][0]), int(found["b"][1])) == (6, 12, 4)
 
 
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "var", "std"])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_reductions_over_names(name: str, keepdims: bool) -> None:
+    xs = numbers(N, 3, 5)
+    reduce, reference = getattr(wengert.numpy, name), getattr(np, name)
+    for axis, whole in (("i", (0,)), (("i", 1), (0, 2)), ((0, "i"), (0, 1))):
+        for mapped in (vmap, pmap):
+            fun = mapped(lambda x, axis=axis: reduce(x, axis=axis, keepdims=keepdims), axis_name="i")
+            expected = reference(xs, whole, keepdims=keepdims)
+            expected = expected[0] if keepdims else expected
+            np.testing.assert_allclose(fun(xs), np.stack([expected] * N), rtol=1e-5, atol=1e-6)
+
+
+def test_functions_of_nn_over_names() -> None:
+    xs = numbers(N, 3)
+    for name in ("softmax", "log_softmax", "logsumexp", "standardize"):
+        function = getattr(wengert.nn, name)
+        named = vmap(lambda x, function=function: function(x, axis="i"), axis_name="i")(xs)
+        np.testing.assert_allclose(
+            named, np.broadcast_to(function(xs, axis=0), xs.shape), rtol=1e-4, atol=1e-5
+        )
+    found = vmap(lambda x: wengert.nn.one_hot(2, N, axis="i"), axis_name="i")(xs)
+    np.testing.assert_array_equal(found, [0, 0, 1, 0])
+    with pytest.raises(ValueError, match="num_classes to match the size of axis"):
+        vmap(lambda x: wengert.nn.one_hot(2, 3, axis="i"), axis_name="i")(xs)
+    with pytest.raises(NameError, match="unbound axis name: k"):
+        wengert.numpy.sum(xs, axis="k")
+
+
 def test_ragged_all_to_all() -> None:
     """Element 0 sends one row to itself and two to element 1, which sends two and one."""
     operand = np.array([[1, 2, 2, 9], [3, 3, 4, 9]], np.float32)

@@ -650,7 +650,8 @@ class NamedSharding(Sharding):
                     for n in names:
                         k = k * sizes[n] + at[n]
                     index[i] = slice(k * part[i], (k + 1) * part[i])
-            found[self.mesh.devices[place]] = tuple(index)
+            device: Device = self.mesh.devices.item(*place)
+            found[device] = tuple(index)
         return found
 
     def update(self, **fields: Any) -> NamedSharding:

@@ -221,6 +221,8 @@ def logsumexp(
     if b is not None:
         terms = b * terms
     total = jnp.sum(terms, axis=axis, keepdims=keepdims)
+    if isinstance(axis, str | tuple | list):  # names are of mapped axes
+        axis = tuple([i for i in ((axis,) if isinstance(axis, str) else axis) if not isinstance(i, str)])
     top = top if keepdims else jnp.squeeze(top, axis=axis)
     if return_sign:
         sign = lax.sign(total)
@@ -300,17 +302,24 @@ def standardize(
     return jnp.subtract(x, mean) * lax.rsqrt(jnp.asarray(variance + epsilon))
 
 
-def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Any:
+def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: Any = -1) -> Any:
     """1 at the index that x says along a new axis, 0 elsewhere; all 0 for an index out of range.
 
     Args:
       x: integers.
       num_classes: the size of the new axis.
       dtype: of the result; the default float if None.
-      axis: where the new axis is.
+      axis: where the new axis is; the name of a mapped axis of this size, for each element its part.
     """
     x = jnp.asarray(x)
     dtype = dtypes.default_float_dtype() if dtype is None else dtype
+    if isinstance(axis, str):
+        if lax.axis_size(axis) != num_classes:
+            raise ValueError(
+                f"Expected num_classes to match the size of axis {axis!r}, but {num_classes} !="
+                f" {lax.axis_size(axis)}"
+            )
+        return jnp.equal(x, lax.axis_index(axis)).astype(dtype)
     axis = axis % (x.ndim + 1)
     shape = (*x.shape[:axis], num_classes, *x.shape[axis:])
     classes = lax.broadcasted_iota(x.dtype, shape, axis)

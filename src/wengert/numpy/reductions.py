@@ -75,6 +75,15 @@ def _widened_integer(dtype: NpDType) -> NpDType:
     return cast(NpDType, default if dtype.itemsize < default.itemsize else dtype)
 
 
+def _split_names(axis: Any) -> tuple[tuple[str, ...], Any]:
+    """The names of mapped axes among the axes of a reduction, and the axes of the array itself."""
+    if axis is None or isinstance(axis, int):
+        return (), axis
+    members = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    names = tuple([m for m in members if isinstance(m, str)])
+    return names, tuple([m for m in members if not isinstance(m, str)]) if names else axis
+
+
 def _arithmetic(
     name: str,
     a: Any,
@@ -90,6 +99,9 @@ def _arithmetic(
 ) -> Any:
     """sum and prod: small integers are widened, 16-bit floats are accumulated in float32."""
     a = numeric(as_array(a, name))
+    names, axis = _split_names(axis)
+    if names and name != "sum":
+        raise user_context(NotImplementedError(f"Named reductions not implemented for jnp.{name}()"))
     axes = axis_tuple(axis, a.ndim)
     if dtype is not None:
         result_dtype = work = user_dtype(dtype, name)
@@ -105,6 +117,7 @@ def _arithmetic(
     if where is not None:
         a = masked(a, where, identity)
     result = reduce(a, axes=axes) if axes else a
+    result = lax.psum(result, names) if names else result
     result = _with_initial(result, initial, combine)
     return convert(_keep(result, axes, keepdims), result_dtype)
 
@@ -125,7 +138,7 @@ def sum(
     where: ArrayLike | None = None,
     promote_integers: bool = True,
 ) -> Any:
-    """The sum over `axis` (one, several, or all for None).
+    """The sum over `axis` (one, several, or all for None; a string is the name of a mapped axis).
 
     `where` chooses the elements that count; `initial` is added. Booleans and small integers are summed as
     int32 (int64 under x64), or as uint32, unless `dtype` is given or `promote_integers` is False. 16-bit
@@ -165,6 +178,7 @@ def _extremum(
     identity: Callable[[NpDType], Any],
 ) -> Any:
     a = as_array(a, name)
+    names, axis = _split_names(axis)
     axes = axis_tuple(axis, a.ndim)
     if initial is None:
         if 0 in (a.shape[i] for i in axes):
@@ -189,6 +203,8 @@ def _extremum(
         )
     else:
         result = reduce(a, axes=axes) if axes else a
+    if names:
+        result = (lax.pmax if name == "max" else lax.pmin)(result, names)
     function = ufuncs.binary_functions["maximum" if name == "max" else "minimum"]
     return _keep(_with_initial(result, initial, function), axes, keepdims)
 
@@ -324,10 +340,14 @@ def mean(
     """The mean over `axis`, of the elements that `where` chooses; a float for integers."""
     refuse_out("mean", out)
     a = as_array(a, "mean")
+    names, axis = _split_names(axis)
     axes = axis_tuple(axis, a.ndim)
     result_dtype, work = _float_types("mean", a, dtype)
     total = sum(convert(a, work), axes, work, where=where)
-    result = _divide_by(total, _count(a.shape, axes, where, _real_dtype(work)))
+    count = _count(a.shape, axes, where, _real_dtype(work))
+    if names:
+        total, count = lax.psum(total, names), lax.psum(count, names)
+    result = _divide_by(total, count)
     return convert(_keep(result, axes, keepdims), result_dtype)
 
 
@@ -358,12 +378,13 @@ def var(
             raise user_context(ValueError("ddof and correction can't be provided simultaneously."))
         ddof = correction  # type: ignore[assignment]
     a = as_array(a, "var")
+    names, axis = _split_names(axis)
     axes = axis_tuple(axis, a.ndim)
     result_dtype, work = _float_types("var", a, dtype)
     result_dtype = _real_dtype(result_dtype) if dtype is None else result_dtype
     a = convert(a, work)
     centre = (
-        _mean(a, axes, dtype=work, keepdims=True, where=where)
+        _mean(a, (*axes, *names), dtype=work, keepdims=True, where=where)  # type: ignore[arg-type]
         if mean is None
         else convert(as_array(mean), work)
     )
@@ -375,6 +396,8 @@ def var(
     real = squares.dtype
     total = sum(squares, axes, real, where=where)
     count = _count(a.shape, axes, where, real)
+    if names:
+        total, count = lax.psum(total, names), lax.psum(count, names)
     if isinstance(count, int):
         result = _divide_by(total, count - ddof) if count > ddof else lax.full_like(total, math.nan)
     else:
