@@ -359,7 +359,7 @@ def _var(
 def _view(self: Any, dtype: DTypeLike | None = None, type: None = None) -> Any:
     """The bits of the elements, read as another dtype; the last axis changes its size with that of the elements."""
     if type is not None:
-        raise NotImplementedError("`type` argument of array.view() is not supported.")
+        raise user_context(NotImplementedError("`type` argument of array.view() is not supported."))
     if dtype is None:
         return self
     chosen = user_dtype(dtype, "view")
@@ -372,15 +372,17 @@ def _view(self: Any, dtype: DTypeLike | None = None, type: None = None) -> Any:
         return ufuncs.as_bool(_view(self, np.uint8))
     if old < new:
         if self.ndim == 0 or self.shape[-1] * old % new:
-            raise ValueError(
-                "When changing to a larger dtype, its size must be a divisor of the total size in bytes of the "
-                "last axis of the array."
+            raise user_context(
+                ValueError(
+                    "When changing to a larger dtype, its size must be a divisor of the total size in bytes of the "
+                    "last axis of the array."
+                )
             )
         parts = lax.reshape(self, (*self.shape[:-1], self.shape[-1] * old // new, new // old))
         return lax.bitcast_convert_type(parts, chosen)
     if old > new:
         if self.ndim == 0:
-            raise ValueError("Cannot view a 0-dimensional array as a dtype of another size.")
+            raise user_context(ValueError("Cannot view a 0-dimensional array as a dtype of another size."))
         parts = lax.bitcast_convert_type(self, chosen)
         return lax.reshape(parts, (*self.shape[:-1], self.shape[-1] * old // new))
     return lax.bitcast_convert_type(self, chosen)
@@ -390,15 +392,17 @@ def _view_complex(self: Any, chosen: Any) -> Any:
     """`view` from or to complex numbers, as pairs of floats in the last axis."""
     if self.dtype.kind == "c":
         if self.ndim == 0:
-            raise ValueError("Cannot view a 0-dimensional array as a dtype of another size.")
+            raise user_context(ValueError("Cannot view a 0-dimensional array as a dtype of another size."))
         parts = lax.concatenate(
             [lax.expand_dims(f(self), (self.ndim,)) for f in (lax.real, lax.imag)], self.ndim
         )
         return _view(lax.reshape(parts, (*self.shape[:-1], 2 * self.shape[-1])), chosen)
     parts = _view(self, np.dtype(f"float{4 * chosen.itemsize}"))
     if parts.ndim == 0 or parts.shape[-1] % 2:
-        raise ValueError(
-            "When changing to a complex dtype, the last axis must hold pairs of numbers of half its size."
+        raise user_context(
+            ValueError(
+                "When changing to a complex dtype, the last axis must hold pairs of numbers of half its size."
+            )
         )
     pairs = lax.reshape(parts, (*parts.shape[:-1], parts.shape[-1] // 2, 2))
     real, imag = (lax.index_in_dim(pairs, i, -1, keepdims=False) for i in (0, 1))
@@ -412,14 +416,14 @@ def _contains(self: Any, other: Any) -> builtins.bool:
 def _len(self: Any) -> int:
     shape = self.aval.shape
     if not shape:
-        raise TypeError("len() of unsized object")
+        raise user_context(TypeError("len() of unsized object"))
     return int(shape[0])
 
 
 def _iter(self: Any) -> Iterator[Any]:
     shape = self.aval.shape
     if not shape:
-        raise TypeError("iteration over a 0-d array")
+        raise user_context(TypeError("iteration over a 0-d array"))
     if isinstance(self, Array) and not (self.aval.dtype.kind == "V" and current().debug_key_reuse):
         values, row = self._np, ShapedArray(shape[1:], self.aval.dtype, self.aval.weak_type)
         return (wrap(values[i, ...], row) for i in range(shape[0]))
@@ -450,7 +454,7 @@ def _is_array_like(x: Any) -> builtins.bool:
 def _array_namespace(self: Any, *, api_version: str | None = None) -> ModuleType:
     """The module that implements the Python array API for this array: wengert.numpy."""
     if api_version is not None and api_version != getattr(_namespace[0], "__array_api_version__", None):
-        raise ValueError(f"array API version {api_version!r} is not implemented")
+        raise user_context(ValueError(f"array API version {api_version!r} is not implemented"))
     return _namespace[0]
 
 
@@ -477,32 +481,36 @@ def _no_op(self: Any) -> None:
 def _numbers_of(self: Array) -> np.ndarray[Any, Any]:
     """The contents as a NumPy array; random keys have no numbers."""
     if self.aval.dtype.kind == "V" and dtypes.is_key_dtype(self.aval.dtype):
-        raise TypeError(
-            "JAX array with PRNGKey dtype cannot be converted to a NumPy array or to Python numbers. Use"
-            " jax.random.key_data(arr) if you wish to extract the underlying integer array."
+        raise user_context(
+            TypeError(
+                "JAX array with PRNGKey dtype cannot be converted to a NumPy array or to Python numbers. Use"
+                " jax.random.key_data(arr) if you wish to extract the underlying integer array."
+            )
         )
     return self._np
 
 
 def _scalar_of(self: Array) -> Any:
     if self.aval.shape:
-        raise TypeError(f"Only scalar arrays can be converted to Python scalars; got arr.ndim={self.ndim}")
+        raise user_context(
+            TypeError(f"Only scalar arrays can be converted to Python scalars; got arr.ndim={self.ndim}")
+        )
     return _numbers_of(self).item()
 
 
 def _bool(self: Array) -> builtins.bool:
     if dtypes.is_key_dtype(self.aval.dtype):
-        raise TypeError("key array cannot be converted to boolean.")
+        raise user_context(TypeError("key array cannot be converted to boolean."))
     values = self._np
     if values.size != 1:
         kind = "an empty array" if values.size == 0 else "an array with more than one element"
-        raise ValueError(f"The truth value of {kind} is ambiguous. Use a.any() or a.all()")
+        raise user_context(ValueError(f"The truth value of {kind} is ambiguous. Use a.any() or a.all()"))
     return builtins.bool(values.reshape(())[()])
 
 
 def _index(self: Array) -> int:
     if self.aval.shape or self.aval.dtype.kind not in "iu":
-        raise TypeError("Only integer scalar arrays can be converted to a scalar index.")
+        raise user_context(TypeError("Only integer scalar arrays can be converted to a scalar index."))
     return int(self._np)
 
 
@@ -525,7 +533,7 @@ def _to_numpy(self: Array, dtype: Any = None, context: None = None, copy: builti
     values = _numbers_of(self)
     if dtype is not None and dtype != values.dtype:
         if copy is False:
-            raise ValueError("a conversion to another dtype needs a copy, but copy=False")
+            raise user_context(ValueError("a conversion to another dtype needs a copy, but copy=False"))
         return values.astype(dtype)
     return values.copy() if copy else values
 
@@ -721,7 +729,18 @@ _ARRAY_METHODS: dict[str, Any] = {
     "__str__": _str,
     "__format__": _format,
     "__reduce__": _reduce,
+    "__array_module__": lambda self, types: NotImplemented,
+    "__numpy_dtype__": _property(
+        lambda self: self.dtype, "The dtype, for NumPy's own conversions to dtypes."
+    ),
 }
+
+
+# What only arrays can do, and tracers refuse with an explanation
+_OF_VALUES = (
+    "item", "tolist", "tobytes", "delete", "is_deleted", "addressable_data", "devices", "on_device_size_in_bytes",
+    "unsafe_buffer_pointer",
+)  # fmt: skip
 
 
 def install(namespace: ModuleType) -> None:
@@ -733,7 +752,7 @@ def install(namespace: ModuleType) -> None:
     for name, method in _ARRAY_METHODS.items():
         _name(method, name)
         setattr(Array, name, method)
-    for name in ("item", "tolist", "tobytes"):
+    for name in _OF_VALUES:
         setattr(Tracer, name, _needs_values(name))
     Array.__hash__ = None  # type: ignore[assignment]
 

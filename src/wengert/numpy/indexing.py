@@ -245,6 +245,7 @@ def _as_mask(item: Any) -> np.ndarray[Any, Any] | None:
             return item
         known = concrete(item)
         if known is None:
+            assert isinstance(item, Tracer)
             raise user_context(
                 NonConcreteBooleanIndexError(
                     f"Array boolean indices must be concrete; got {item.aval.str_short()}: the size of the result "
