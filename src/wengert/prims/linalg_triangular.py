@@ -169,7 +169,7 @@ def _solve_aval(a: ShapedArray, b: ShapedArray, *, left_side: bool, **params: An
     if a.dtype != b.dtype:
         raise TypeError(f"triangular_solve takes matrices of one dtype, got {a.dtype} and {b.dtype}")
     if a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2 if left_side else -1]:
-        raise TypeError(
+        raise ValueError(
             f"triangular_solve: shapes {a.shape} and {b.shape} do not fit, with left_side={left_side}: b must "
             f"have {a.shape[-1]} {'rows' if left_side else 'columns'}, and the batch axes of a"
         )

@@ -16,23 +16,29 @@ def inexact(name: str, *args: Any) -> list[Any]:
     return promote_dtypes_inexact(*[jnp.asarray(a) for a in args])
 
 
-def matrix(name: str, a: Any, argument: str = "a", square: bool = True) -> Any:
+def matrix(
+    name: str, a: Any, argument: str = "a", square: bool = True, fewer: type[Exception] = ValueError
+) -> Any:
     """The argument as a stack of matrices of floats or complex numbers.
 
     Raises:
-      ValueError: it has less than two axes, or its matrices aren't square though they must be.
+      ValueError: its matrices aren't square though they must be.
+      fewer: it has less than two axes.
     """
     (a,) = inexact(name, a)
-    check_matrix(name, a, argument, square)
+    check_matrix(name, a, argument, square, fewer)
     return a
 
 
-def check_matrix(name: str, a: Any, argument: str = "a", square: bool = True) -> None:
-    """Raise ValueError unless a is a stack of matrices, square ones if they must be."""
+def check_matrix(
+    name: str, a: Any, argument: str = "a", square: bool = True, fewer: type[Exception] = ValueError
+) -> None:
+    """Raise ValueError (`fewer`, of vectors) unless a is a stack of matrices, square ones if they must be."""
     if a.ndim < 2 or (square and a.shape[-1] != a.shape[-2]):
         kind = "[..., n, n]" if square else "[..., m, n]"
+        kind_of_error = fewer if a.ndim < 2 else ValueError
         raise user_context(
-            ValueError(
+            kind_of_error(
                 f"Argument {argument} to scipy.linalg.{name} must have shape {kind}, got {a.shape}"
                 + ("" if a.ndim > 1 else f"; make {argument} a matrix, e.g. by {argument}[None, :]")
             )

@@ -57,7 +57,7 @@ def cho_factor(
 
 def lu_factor(a: ArrayLike, overwrite_a: bool = False, check_finite: bool = True) -> tuple[Any, Any]:
     """What `lu_solve` takes: L and U in one matrix (..., m, n), and the swaps of rows (..., min(m, n))."""
-    factors, pivots, _ = lax.linalg.lu(matrix("lu_factor", a, square=False))
+    factors, pivots, _ = lax.linalg.lu(matrix("lu_factor", a, square=False, fewer=TypeError))
     return factors, pivots
 
 
@@ -95,7 +95,7 @@ def svd(
       full_matrices: U and Vh are square.
       compute_uv: return (U, s, Vh), else s alone.
     """
-    a = matrix("svd", a, square=False)
+    a = matrix("svd", a, square=False, fewer=TypeError)
     return lax.linalg.svd(a, full_matrices=full_matrices, compute_uv=compute_uv)
 
 
@@ -116,7 +116,7 @@ def qr(
       (Q, R), or (R,); then p, if pivoting.
     """
     one_of("qr", "mode", mode, ("full", "r", "economic"))
-    a = matrix("qr", a, square=False)
+    a = matrix("qr", a, square=False, fewer=TypeError)
     q, *rest = lax.linalg.qr(a, pivoting=pivoting, full_matrices=mode != "economic")
     return tuple(rest) if mode == "r" else (q, *rest)
 
@@ -259,7 +259,7 @@ def eigh_tridiagonal(
         )
     if d.ndim != 1 or e.shape != (max(d.shape[0] - 1, 0),):
         raise user_context(
-            ValueError(
+            TypeError(
                 "scipy.linalg.eigh_tridiagonal: d must have a shape (n,), and e the shape (n - 1,); got "
                 f"{d.shape} and {e.shape}"
             )
@@ -300,7 +300,7 @@ def hessenberg(
     Args:
       a: (..., n, n).
     """
-    a = matrix("hessenberg", a)
+    a = matrix("hessenberg", a, fewer=TypeError)
     n = a.shape[-1]
     if n == 0:
         return (a, a) if calc_q else a
@@ -324,7 +324,7 @@ def schur(a: ArrayLike, output: str = "real") -> tuple[Any, Any]:
       T and Z.
     """
     one_of("schur", "output", output, ("real", "complex"))
-    a = matrix("schur", a)
+    a = matrix("schur", a, fewer=TypeError)
     t, z = lax.linalg.schur(convert(a, dtypes.to_complex_dtype(a.dtype)) if output == "complex" else a)
     return t, z
 

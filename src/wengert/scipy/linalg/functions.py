@@ -35,7 +35,7 @@ def expm(A: ArrayLike, *, upper_triangular: bool = False, max_squarings: int = 1
     found = linalg_functions.expm(a)
     norm = jnp.max(jnp.sum(jnp.abs(a), axis=-2), axis=-1, initial=0)
     limit = _UNSQUARED[jnp.finfo(a.dtype).bits] * math.ldexp(1.0, max_squarings + 1)
-    return jnp.where((norm < limit)[..., None, None], found, jnp.nan)
+    return jnp.where((norm < limit)[..., None, None], found, jnp.full((), jnp.nan, found.dtype))
 
 
 def expm_frechet(A: ArrayLike, E: ArrayLike, *, method: str | None = None, compute_expm: bool = True) -> Any:
@@ -67,7 +67,7 @@ def sqrtm(A: ArrayLike, blocksize: int = 1) -> Any:
     Args:
       blocksize: has no effect.
     """
-    return linalg_functions.sqrtm(matrix("sqrtm", A, "A"))
+    return linalg_functions.sqrtm(matrix("sqrtm", A, "A", fewer=TypeError))
 
 
 def funm(A: ArrayLike, func: Callable[[Any], Any], disp: bool = True) -> Any:
