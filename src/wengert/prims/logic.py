@@ -28,7 +28,7 @@ def _equality(name: str, compare: str, combine: str) -> Any:
 
     def impl(xp: Any, x: Any, y: Any) -> Any:
         x, y = xp.asarray(x), xp.asarray(y)
-        if dtypes.kind_of(x.dtype) != "V":
+        if x.dtype.kind != "V" or dtypes.kind_of(x.dtype) != "V":
             return getattr(xp, compare)(x, y)
         x, y = (np.ascontiguousarray(k).reshape((*k.shape, 1)).view(np.uint32) for k in (x, y))
         return getattr(xp, combine)(getattr(xp, compare)(x, y), axis=-1)
