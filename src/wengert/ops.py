@@ -11,6 +11,7 @@ from wengert import numpy as jnp
 from wengert.core import dtypes
 from wengert.core.trace import Tracer
 from wengert.errors import ConcretizationTypeError
+from wengert.lax import GatherScatterMode
 from wengert.numpy._util import arrays, broadcast_to_shape, concrete, static_int
 from wengert.numpy.updates import update
 
@@ -60,7 +61,7 @@ def _reduce(
     inner = x.shape[1:]
     buckets = 1 if bucket_size is None else -(-ids.size // bucket_size)
     start = identity(x.dtype)
-    options = (operation, mode, indices_are_sorted, unique_indices)
+    options = (operation, GatherScatterMode.from_any(mode), indices_are_sorted, unique_indices)
     if buckets <= 1:
         return update(jnp.full((count, *inner), start, x.dtype), ids, x, *options, wrap=False)
     assert bucket_size is not None

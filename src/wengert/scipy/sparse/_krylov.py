@@ -122,7 +122,7 @@ def _unit(x: Any, floor: Any) -> tuple[Any, Any]:
     norm = jnp.linalg.norm(x)
     counts = norm > floor
     safe = jnp.where(counts, norm, 1).astype(x.dtype)
-    return jnp.where(counts, x / safe, 0), jnp.where(counts, norm, 0)
+    return jnp.where(counts, x / safe, 0), jnp.where(counts | jnp.isnan(norm), norm, 0)
 
 
 def _arnoldi(A: Operator, basis: Any, k: Any) -> tuple[Any, Any, Any]:
@@ -244,4 +244,5 @@ def gmres_vector(
         x = x + correct(lambda v: precondition(A(v)), unit, size, inner, restart)
         return (x, *residual(x), k + 1)
 
-    return lax.while_loop(goes_on, step, (x0, *residual(x0), 0))[0]
+    x, _, size, _ = lax.while_loop(goes_on, step, (x0, *residual(x0), 0))
+    return jnp.where(jnp.isnan(size), jnp.nan, x)
