@@ -304,7 +304,11 @@ def test_reduce_uses_the_initial_value_once() -> None:
     values, places = lax.reduce((np.sin(x), indices), inits, argmax, (1,))
     close(values, np.sin(x).max(1))
     np.testing.assert_array_equal(places, np.sin(x).argmax(1))
-    both = lax.reduce_window((x, -x), (np.float32(0), np.float32(-np.inf)), lambda a, b: (a[0] + b[0], jnp.maximum(a[1], b[1])), (2, 3), (1, 1), "VALID")  # fmt: skip
+
+    def sum_and_max(a: Any, b: Any) -> Any:
+        return a[0] + b[0], jnp.maximum(a[1], b[1])
+
+    both = lax.reduce_window((x, -x), (np.float32(0), np.float32(-np.inf)), sum_and_max, (2, 3), (1, 1), "VALID")
     close(both[0][:, 0], x[:-1].sum(1) + x[1:].sum(1))
     close(both[1][:, 0], -x[:-1, 0])
 

@@ -53,7 +53,7 @@ class custom_vmap:
         check_callable(fun, "custom_vmap")
         self.fun = fun
         self.vmap_rule: Fun | None = None
-        wraps(fun, self)  # type: ignore[arg-type]
+        wraps(fun, self)
 
     def def_vmap(self, vmap_rule: Fun) -> Fun:
         """State the rule, and return it.

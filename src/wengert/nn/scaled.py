@@ -112,8 +112,8 @@ def scaled_matmul(
             f"scaled_matmul: {x_scales.shape[2]} scales do not divide {x.shape[2]} contracted elements into blocks"
         )
     dtype = user_dtype(preferred_element_type, "scaled_matmul")
-    scaled = [_scaled(a.astype(dtype), s.astype(dtype)) for a, s in ((x, x_scales), (y, y_scales))]
-    return lax.dot_general(*scaled, (((2,), (2,)), ((0,), (0,))), preferred_element_type=dtype)
+    a, b = [_scaled(v.astype(dtype), s.astype(dtype)) for v, s in ((x, x_scales), (y, y_scales))]
+    return lax.dot_general(a, b, (((2,), (2,)), ((0,), (0,))), preferred_element_type=dtype)
 
 
 def _scaled(x: Any, scales: Any) -> Any:

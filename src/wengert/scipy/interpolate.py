@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,7 @@ def _flatten(x: RegularGridInterpolator) -> tuple[tuple[Any, ...], tuple[str, bo
     return (x.grid, x.values, x.fill_value), (x.method, x.bounds_error)
 
 
-def _unflatten(options: tuple[str, bool], children: tuple[Any, ...]) -> RegularGridInterpolator:
+def _unflatten(options: Any, children: Iterable[Any]) -> RegularGridInterpolator:
     new = object.__new__(RegularGridInterpolator)
     new.grid, new.values, new.fill_value = children
     new.method, new.bounds_error = options

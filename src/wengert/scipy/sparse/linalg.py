@@ -82,10 +82,10 @@ def _solve(
             vector, _ = ravel_pytree(rhs)
 
             def product(v: Any) -> Any:
-                return ravel_pytree(matvec(unravel(v)))[0].astype(v.dtype)
+                return jnp.asarray(ravel_pytree(matvec(unravel(v)))[0], v.dtype)
 
             def precondition(v: Any) -> Any:
-                return ravel_pytree(_operator(preconditioner)(unravel(v)))[0].astype(v.dtype)
+                return jnp.asarray(ravel_pytree(_operator(preconditioner)(unravel(v)))[0], v.dtype)
 
             found = method(product, vector, start, None if preconditioner is None else precondition, *numbers)
             return unravel(found)

@@ -166,7 +166,7 @@ class Rotation(NamedTuple):
         """A rotation, or `num` of them, from the uniform distribution."""
         return cls(_unit(random.normal(random_key, (4,) if num is None else (num, 4))))
 
-    def __getitem__(self, indexer: Any) -> Rotation:  # type: ignore[override]
+    def __getitem__(self, indexer: Any) -> Rotation:
         if self.single:
             raise TypeError("Single rotation is not subscriptable.")
         return Rotation(self.quat[indexer])
@@ -176,7 +176,7 @@ class Rotation(NamedTuple):
             raise TypeError("Single rotation has no len().")
         return int(self.quat.shape[0])
 
-    def __mul__(self, other: Any) -> Rotation:  # type: ignore[override]
+    def __mul__(self, other: Any) -> Rotation:
         """The rotation that does `other` first, then this one."""
         if not isinstance(other, Rotation):
             return NotImplemented
@@ -334,8 +334,8 @@ class Slerp(NamedTuple):
                 "Expected number of rotations to be equal to number of timestamps given, got"
                 f" {len(rotations)} rotations and {times.shape[0]} timestamps."
             )
-        first = rotations[:-1]
-        return cls(times, jnp.diff(times), first, (first.inv() * rotations[1:]).as_rotvec())
+        first, second = Rotation(rotations.quat[:-1]), Rotation(rotations.quat[1:])
+        return cls(times, jnp.diff(times), first, (first.inv() * second).as_rotvec())
 
     def __call__(self, times: Any) -> Rotation:
         """The rotations at `times`, a number or an array of shape (m,). Outside of the range the motion goes on."""
@@ -345,5 +345,6 @@ class Slerp(NamedTuple):
         many = jnp.atleast_1d(t)
         index = jnp.clip(jnp.searchsorted(self.times, many) - 1, 0, self.timedelta.shape[0] - 1)
         part = (many - self.times[index]) / self.timedelta[index]
-        found = self.rotations[index] * Rotation.from_rotvec(self.rotvecs[index] * part[:, None])
-        return found[0] if t.ndim == 0 else found
+        start = Rotation(self.rotations.quat[index])
+        found = start * Rotation.from_rotvec(self.rotvecs[index] * part[:, None])
+        return Rotation(found.quat[0]) if t.ndim == 0 else found
