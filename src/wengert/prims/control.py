@@ -257,7 +257,9 @@ def scan(
             break
         init_flat = promoted
     _check_carry_types("scan body", _first_name(f, 0, "c"), carry_tree, carry_avals, out_carry)
-    carry, ys = bind_scan(body, init_flat, xs_flat, n, reverse, n or 1 if unroll is True else operator.index(unroll))
+    carry, ys = bind_scan(
+        body, init_flat, xs_flat, n, reverse, n or 1 if unroll is True else operator.index(unroll)
+    )
     return tree.unflatten(carry_tree, carry), tree.unflatten(ys_tree, ys)
 
 

@@ -157,7 +157,9 @@ def _binder(prim: Primitive, doc: str) -> Callable[..., Any]:
     def function(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
         operand = as_operand(prim.name, operand)
         if axis < 0:
-            raise ValueError(f"lax.{prim.name} takes no negative axes, got {axis}; jnp has functions that do.")
+            raise ValueError(
+                f"lax.{prim.name} takes no negative axes, got {axis}; jnp has functions that do."
+            )
         axis = canonical_axis(axis, len(shape_of(operand)), prim.name)
         return prim.bind(operand, axis=axis, reverse=bool(reverse))
 

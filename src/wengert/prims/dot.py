@@ -309,8 +309,8 @@ def dot(
         x, y = shape_of(lhs), shape_of(rhs)
         if not (1 <= len(x) <= 2 and 1 <= len(y) <= 2 and x[-1] == y[0]):
             raise ValueError(
-                "dot takes vectors and matrices, and sums over the last axis of lhs and the first of rhs, which are to be"
-                f" of one size; got shapes {x} and {y}. State dimension_numbers for anything else."
+                "dot takes vectors and matrices, and sums over the last axis of lhs and the first of rhs, which are to"
+                f" be of one size; got shapes {x} and {y}. State dimension_numbers for anything else."
             )
         dimension_numbers = (((len(x) - 1,), (0,)), ((), ()))
     return dot_general(lhs, rhs, dimension_numbers, precision, preferred_element_type)

@@ -230,7 +230,9 @@ argmin_p = _arg_extremum("argmin")
 def _bind_arg(prim: Primitive, operand: Any, axis: int, index_dtype: Any) -> Any:
     operand = as_operand(prim.name, operand)
     if axis < 0:
-        raise ValueError(f"Invalid axis {axis} for operand shape {shape_of(operand)}; jnp.{prim.name} takes it.")
+        raise ValueError(
+            f"Invalid axis {axis} for operand shape {shape_of(operand)}; jnp.{prim.name} takes it."
+        )
     axis = canonical_axis(axis, len(shape_of(operand)), prim.name)
     return prim.bind(operand, axes=(axis,), index_dtype=dtypes.canonicalize_dtype(index_dtype))
 
