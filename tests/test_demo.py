@@ -13,7 +13,8 @@ import pytest
 import wengert
 import wengert.numpy as wnp
 from wengert.cli import main
-from wengert.demos.wave import command, inversion, physics, terrain, timing
+from wengert.demos import common
+from wengert.demos.wave import inversion, physics, terrain, timing
 from wengert.demos.wave.physics import forward, gardner_density, largest_stable_step
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -308,7 +309,7 @@ def test_bad_input_gives_one_line(arguments: str, here: Path, capsys: pytest.Cap
 def test_missing_packages_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "tqdm" else name)
+    monkeypatch.setattr(common, "find_spec", lambda name: None if name == "tqdm" else name)
     assert main(SMALL) == 2
     expected = 'wengert: error: this needs tqdm; install with: pip install "wengert[demos]"\n'
     assert capsys.readouterr().err == expected

@@ -180,7 +180,7 @@ def test_loop_program_computes_what_the_function_does(name: str) -> None:
 
 
 def test_every_text_belongs_to_a_function() -> None:
-    assert {p.stem for p in GOLDEN.iterdir()} == set(CASES)
+    assert {p.stem for p in GOLDEN.glob("*.txt")} == set(CASES)
 
 
 # ------------------------------------------------------------------------------------------------- structure

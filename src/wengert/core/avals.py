@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from wengert._lazy import lazy_module
 from wengert.core import dtypes
+
+_mesh = lazy_module("wengert.core.mesh")
 
 
 class ShapedArray:
@@ -84,6 +87,11 @@ class ShapedArray:
         if dtypes.issubdtype(self.dtype, np.inexact):
             return self
         return ShapedArray(self.shape, dtypes.float0)
+
+    @property
+    def sharding(self) -> Any:
+        """How arrays of this type are divided among the axes of a mesh: not at all."""
+        return _mesh.NamedSharding(_mesh.AbstractMesh((), ()), _mesh.PartitionSpec(*[None] * self.ndim))
 
     def str_short(self) -> str:
         return f"{dtypes.short_name(self.dtype)}[{','.join(map(str, self.shape))}]"

@@ -113,14 +113,14 @@ def fit(count: int, steps: int, rate: float, seed: int, report: Callable[[int, f
     curves = wengert.jit(wengert.vmap(predict, in_axes=(0, None)))
     advance = wengert.jit(wengert.vmap(descend, in_axes=(0, None, None, None, None)), static_argnums=4)
 
-    start = curves(parameters, grid)[..., 0]
+    start = np.asarray(curves(parameters, grid)[..., 0])
     state, losses = (parameters, tree.map(wnp.zeros_like, parameters)), []
     for part in np.array_split(np.arange(steps), min(CHUNKS, steps)):
         state, values = advance(state, x, y, rate, len(part))
         losses.append(np.asarray(values))
         report(len(part), float(losses[-1][:, -1].mean()))
-    end = curves(state[0], grid)[..., 0]
-    return Fit(x, y, grid, *map(np.asarray, (start, end)), np.concatenate(losses, axis=1), state[0])
+    end = np.asarray(curves(state[0], grid)[..., 0])
+    return Fit(x, y, grid, start, end, np.concatenate(losses, axis=1), state[0])
 
 
 def draw(found: Fit, path: Path) -> Path:
