@@ -24,7 +24,7 @@ from wengert.errors import TypePromotionError
 
 UNSIGNED = ["uint8", "uint16", "uint32", "uint64"]
 SIGNED = ["int8", "int16", "int32", "int64"]
-SMALL_INTS = ["int2", "int4", "uint2", "uint4"]
+SMALL_INTS = ["int1", "int2", "int4", "uint1", "uint2", "uint4"]
 FLOATS = ["bfloat16", "float16", "float32", "float64"]
 SMALL_FLOATS = [
     "float4_e2m1fn", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz",
@@ -186,7 +186,7 @@ def test_what_has_no_dtype(value: Any, error: type[Exception], message: str) -> 
 def test_errors_name_the_way_out() -> None:
     with pytest.raises(TypePromotionError, match=r"float8_e5m2.*float32.*8-bit.*astype"):
         dtypes.result_type(ml_dtypes.float8_e5m2(1), np.float32(1))
-    with pytest.raises(TypePromotionError, match=r"int4 and int32.*4-bit.*astype"):
+    with pytest.raises(TypePromotionError, match=r"int4 and int32.*less than 8 bits.*astype"):
         dtypes.result_type(ml_dtypes.int4(1), np.int32(1))
     with numpy_dtype_promotion("strict"), pytest.raises(TypePromotionError, match=r"'strict'.*'standard'"):
         dtypes.result_type(np.int32(1), np.float32(1))

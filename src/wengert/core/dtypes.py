@@ -101,10 +101,10 @@ _COMPLEX64: Final = np.dtype("complex64")
 _COMPLEX128: Final = np.dtype("complex128")
 
 _FLOAT8_NAMES: Final = (
-    "float4_e2m1fn", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz",
-    "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
+    "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz",
+    "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
 )  # fmt: skip
-_INTN_NAMES: Final = ("int2", "int4", "uint2", "uint4")
+_INTN_NAMES: Final = ("int1", "int2", "int4", "uint1", "uint2", "uint4")
 ML_NAMES: Final = frozenset(("bfloat16", *_FLOAT8_NAMES, *_INTN_NAMES))
 """The scalar types that come from ml_dtypes; each is an attribute of this module."""
 
@@ -388,7 +388,7 @@ def _least_upper_bound(points: list[str], mode: str) -> str:
             "8-bit and smaller floats never change their dtype unasked: convert with x.astype('float32')."
         )
     elif any(point in _INTN_NAMES for point in points):
-        way_out = "2-bit and 4-bit integers never change their dtype unasked: convert with x.astype('int8')."
+        way_out = "Integers of less than 8 bits never change their dtype unasked: convert with x.astype('int8')."
     else:
         way_out = "Convert one of them with x.astype(...)."
     mode_text = " while numpy_dtype_promotion is 'strict'" if mode == "strict" else ""
@@ -627,7 +627,8 @@ def itemsize_bits(dtype: Any) -> int:
     found = as_dtype(dtype)
     if found.name in _INTN_NAMES:
         return int(found.name[-1])
-    return 4 if found.name == "float4_e2m1fn" else int(found.itemsize) * 8
+    narrow = found.name.startswith(("float4_", "float6_"))
+    return int(found.name[5]) if narrow else int(found.itemsize) * 8
 
 
 _short_names: dict[Any, str] = {}
