@@ -145,7 +145,8 @@ def canonical_shape(shape: Any, name: str = "shape") -> Shape:
     try:
         found = tuple([operator.index(d) for d in shape])
     except TypeError as error:
-        if any(isinstance(d, ArrayBase) and not isinstance(d, Array) for d in np.atleast_1d(shape).tolist()):
+        entries = shape if isinstance(shape, tuple | list) else [shape]
+        if any(isinstance(d, ArrayBase) and not isinstance(d, Array) for d in entries):
             raise
         raise TypeError(
             f"Shapes must be 1D sequences of concrete values of integer type, got {shape} for {name}."
