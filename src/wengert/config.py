@@ -10,6 +10,9 @@ Two flags of JAX's are kept and change no results: `default_matmul_precision`, a
 the dtype allows, and `softmax_custom_jvp`, as the derivative of softmax is stable anyway. Those that steer XLA or
 other devices (`_WITHOUT_EFFECT` below) can be set and read, too.
 
+`check_memory` is ours: compiled programs run in memory with guards around it, slowly, and a write or a read out of
+bounds is an error (`runtime/guard.py` says how). It looks for defects of the compiler, not of programs.
+
 The rest of the package reads a flag by `current().enable_x64`, which costs a context variable's look-up.
 """
 
@@ -87,14 +90,15 @@ class Config:
     """The value of every flag. Frozen; `current()` gives the one in force."""
 
     __slots__ = (
-        "check_tracer_leaks", "compilation_cache", "compilation_cache_dir", "debug_infs", "debug_key_reuse",
-        "debug_nans", "default_device", "default_matmul_precision", "default_prng_impl", "disable_jit",
-        "enable_checks", "enable_custom_prng", "enable_x64", "explain_cache_misses", "legacy_prng_key",
+        "check_memory", "check_tracer_leaks", "compilation_cache", "compilation_cache_dir", "debug_infs",
+        "debug_key_reuse", "debug_nans", "default_device", "default_matmul_precision", "default_prng_impl",
+        "disable_jit", "enable_checks", "enable_custom_prng", "enable_x64", "explain_cache_misses", "legacy_prng_key",
         "log_compiles", "no_execution", "no_tracing", "num_cpu_devices", "num_threads", "numpy_dtype_promotion",
         "numpy_rank_promotion", "random_seed_offset", "softmax_custom_jvp", "threefry_partitionable",
         "trace_key", "traceback_filtering", "user_context", "watched",
     )  # fmt: skip
 
+    check_memory: bool
     check_tracer_leaks: bool
     compilation_cache: bool
     compilation_cache_dir: str | None
@@ -153,6 +157,7 @@ _trace_key_numbers = itertools.count()
 
 # name: (default, parser)
 _FLAGS: Final[dict[str, tuple[Any, Callable[[str, Any], Any]]]] = {
+    "check_memory": (False, _boolean),
     "check_tracer_leaks": (False, _boolean),
     "compilation_cache": (True, _boolean),
     "compilation_cache_dir": (None, _anything),
@@ -190,7 +195,7 @@ _IN_TRACE_KEY: Final = (
     "threefry_partitionable", "default_prng_impl", "default_matmul_precision", "enable_custom_prng",
     "legacy_prng_key", "check_tracer_leaks", "debug_key_reuse", "default_device", "random_seed_offset",
     "softmax_custom_jvp", "no_tracing", "no_execution", "enable_checks",
-    "user_context",
+    "check_memory", "user_context",
 )  # fmt: skip
 
 _OTHER_NAMES: Final = {"enable_compilation_cache": "compilation_cache"}
@@ -421,6 +426,7 @@ config = _ConfigHandle()
 allow_f16_reductions = Flag("allow_f16_reductions")
 array_garbage_collection_guard = Flag("array_garbage_collection_guard")
 auto_pcast = Flag("auto_pcast")
+check_memory = Flag("check_memory")
 check_tracer_leaks = Flag("check_tracer_leaks")
 debug_infs = Flag("debug_infs")
 debug_key_reuse = Flag("debug_key_reuse")

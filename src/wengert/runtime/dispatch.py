@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from wengert.errors import CompileError
 from wengert.prims.call import jit_p
 from wengert.runtime import (
     buffers,
+    guard,
     interrupt,
     native,
     threads as _threads,  # noqa: F401  (provides wengert_parallel)
@@ -87,6 +89,9 @@ class Executable:
         if status is not None:
             native.raise_pending()
             raise RuntimeError(f"the program ended with status {status}")
+        return self._arrays(args, owners)
+
+    def _arrays(self, args: Sequence[Array], owners: Sequence[buffers.Buffer]) -> list[Array]:
         outs = []
         for n, aval in self._outputs:
             if n >= 0:
@@ -117,6 +122,37 @@ class Executable:
             return Array(aval, None, owner, address)
 
         return call
+
+
+class GuardedExecutable(Executable):
+    """A compiled program whose reads and writes are checked: see `guard`."""
+
+    __slots__ = ("_turns",)
+
+    def __init__(self, compilation: Compilation):
+        guard.spread(compilation.program)
+        super().__init__(compilation)
+        self._turns = itertools.count()
+
+    def __call__(self, args: Sequence[Array]) -> list[Array]:
+        at_end = next(self._turns) % 2 == 0
+        memory = guard.GuardedMemory(self.compilation.program, args, at_end)
+        status = self._run(*memory.addresses(), *self._host)
+        if status is not None:
+            native.raise_pending()
+            raise RuntimeError(f"the program ended with status {status}")
+        memory.check()
+        owners = [self._allocate(nbytes) for nbytes in self._sizes]
+        memory.copy_results([o.address for o in owners])
+        return self._arrays(args, owners)
+
+    @property
+    def is_plain(self) -> bool:
+        return False
+
+
+def _compiled(jaxpr: Jaxpr) -> Executable:
+    return (GuardedExecutable if current().check_memory else Executable)(compile_jaxpr(jaxpr))
 
 
 def _release(numbers: tuple[int, ...]) -> None:
@@ -167,14 +203,16 @@ def _host_function(call: Call) -> tuple[Callable[..., None], int]:
 # programs
 
 _by_jaxpr: weakref.WeakKeyDictionary[ClosedJaxpr, Executable] = weakref.WeakKeyDictionary()
+_guarded_by_jaxpr: weakref.WeakKeyDictionary[ClosedJaxpr, Executable] = weakref.WeakKeyDictionary()
 _by_eqn: dict[Any, Executable] = {}
 
 
 def executable(closed: ClosedJaxpr) -> Executable:
     """The compiled form of a closed jaxpr without constants."""
-    found = _by_jaxpr.get(closed)
+    table = _guarded_by_jaxpr if current().check_memory else _by_jaxpr
+    found = table.get(closed)
     if found is None:
-        found = _by_jaxpr[closed] = Executable(compile_jaxpr(closed.jaxpr))
+        found = table[closed] = _compiled(closed.jaxpr)
     return found
 
 
@@ -191,15 +229,15 @@ def compiled_call(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) 
 
 def _of_equation(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]) -> Executable:
     """The compiled form of one equation; remembered if its parameters can be."""
-    key = (prim, *avals, *params.items())
+    key = (prim, current().check_memory, *avals, *params.items())
     try:
         found = _by_eqn.get(key)
     except TypeError:
-        return Executable(compile_jaxpr(_single(prim, avals, params)))
+        return _compiled(_single(prim, avals, params))
     if found is None:
         if len(_by_eqn) >= _CODES:
             _by_eqn.clear()
-        found = _by_eqn[key] = Executable(compile_jaxpr(_single(prim, avals, params)))
+        found = _by_eqn[key] = _compiled(_single(prim, avals, params))
     return found
 
 
