@@ -29,11 +29,7 @@ class Explanation:
     """What a function was compiled to. `print` it, or look at its parts.
 
     Attributes:
-      kernels: what runs, in order; see `wengert.compiler.explain.Kernel`.
-      jaxpr: what was traced, as text.
-      program: the loop program, as text.
-      llvm: the code in LLVM's language, after optimisation, as text.
-      assembly: the machine's instructions, as text.
+      kernels: what runs, in order; each with its loops, lines, bytes and operations.
     """
 
     def __init__(self, name: str, entry: Entry, arg_names: list[str], verbose: bool):
@@ -50,18 +46,22 @@ class Explanation:
 
     @property
     def jaxpr(self) -> str:
+        """What was traced, as text."""
         return str(self._entry.jaxpr)
 
     @property
     def program(self) -> str:
+        """The loop program, as text."""
         return str(_printer.format_program(self._executable.compilation.program))
 
     @property
     def llvm(self) -> str:
+        """The code in LLVM's language, after optimisation, as text."""
         return str(self._executable.code.optimised_ir())
 
     @property
     def assembly(self) -> str:
+        """The machine's instructions, as text."""
         return str(self._executable.code.assembly())
 
     def __str__(self) -> str:

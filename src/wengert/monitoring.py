@@ -16,6 +16,7 @@ from collections.abc import Callable
 from wengert.core import events
 
 Listener = Callable[..., None]
+"""A function that is called with what happened and its details."""
 
 
 def record_event(event: str, **kwargs: str | int) -> None:

@@ -13,6 +13,7 @@ from wengert.core.trace import get_aval
 from wengert.transforms.vjp import jvp, vjp
 
 Fun = Callable[..., Any]
+"""A function of arrays or pytrees."""
 # How large a difference counts, by the bits of the dtype; and the step, the cube root of its precision.
 _TOLERANCES = {16: 0.1, 32: 2e-2, 64: 1e-5}
 

@@ -12,7 +12,10 @@ from wengert.core.avals import ShapedArray
 
 
 class ArrayBase:
-    """What arrays and tracers have in common. Operators and methods are attached by `wengert.numpy`."""
+    """An immutable array, or a traced value that stands for one: both have these methods and all operators.
+
+    Functions of `wengert.numpy` and `wengert.random` make arrays.
+    """
 
     __slots__ = ("__weakref__",)
     __array_priority__ = 100
@@ -20,22 +23,27 @@ class ArrayBase:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """How many elements there are along each axis."""
         return self.aval.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the elements."""
         return self.aval.visible_dtype  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.aval.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self.aval.size
 
     @property
     def weak_type(self) -> bool:
+        """Whether the dtype came from a Python number, and gives way to that of other arrays."""
         return self.aval.weak_type
 
 

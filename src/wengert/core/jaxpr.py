@@ -70,6 +70,7 @@ class Eqn:
         params: Mapping[str, Any] | None = None,
         outvars: Sequence[Var] | None = None,
     ) -> Eqn:
+        """A copy with some of its fields replaced."""
         return Eqn(
             self.primitive,
             self.invars if invars is None else invars,
@@ -105,20 +106,24 @@ class Jaxpr:
 
     @property
     def in_avals(self) -> list[ShapedArray]:
+        """The types of the arguments."""
         return [v.aval for v in self.invars]
 
     @property
     def out_avals(self) -> list[ShapedArray]:
+        """The types of the results."""
         return [v.aval for v in self.outvars]
 
     @property
     def effects(self) -> frozenset[str]:
+        """What it does beside computing its results."""
         found: set[str] = set()
         for eqn in self.eqns:
             found |= eqn_effects(eqn)
         return frozenset(found)
 
     def replace(self, **fields: Any) -> Jaxpr:
+        """A copy with some of its fields replaced."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return Jaxpr(**{**values, **fields})
 
@@ -160,22 +165,27 @@ class ClosedJaxpr:
 
     @property
     def eqns(self) -> list[Eqn]:
+        """The equations."""
         return self.jaxpr.eqns
 
     @property
     def in_avals(self) -> list[ShapedArray]:
+        """The types of the arguments."""
         return self.jaxpr.in_avals
 
     @property
     def out_avals(self) -> list[ShapedArray]:
+        """The types of the results."""
         return self.jaxpr.out_avals
 
     @property
     def literals(self) -> list[Any]:
+        """The values of the constants."""
         return self.consts
 
     @property
     def effects(self) -> frozenset[str]:
+        """What it does beside computing its results."""
         return self.jaxpr.effects
 
     def pretty_print(self, **options: Any) -> str:

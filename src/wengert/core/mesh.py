@@ -70,6 +70,7 @@ class _Named:
 
     @property
     def empty(self) -> bool:
+        """Whether there are no axes."""
         return not self.axis_names
 
     @property
@@ -154,6 +155,7 @@ class Mesh(_Named):
 
     @property
     def local_devices(self) -> list[Device]:
+        """The devices of this process: all of them."""
         return list(self.devices.flat)
 
     @property
@@ -163,6 +165,7 @@ class Mesh(_Named):
 
     @property
     def is_scalar(self) -> bool:
+        """Whether it is one device without axes."""
         return self.devices.ndim == 0
 
     @property
@@ -259,6 +262,7 @@ class AbstractMesh(_Named):
 
     @property
     def abstract_mesh(self) -> AbstractMesh:
+        """The mesh itself: it has no devices."""
         return self
 
     def update(
@@ -411,6 +415,7 @@ class PartitionSpec(tuple[Any, ...]):
 
     @property
     def partitions(self) -> tuple[Any, ...]:
+        """The entries as a tuple, one for each axis of an array."""
         return tuple(self)
 
     def update(self, **fields: Any) -> PartitionSpec:
@@ -505,6 +510,7 @@ class Sharding:
 
     @property
     def has_addressable_devices(self) -> bool:
+        """Whether this process has some of the devices: it has all."""
         return True
 
     @property
@@ -557,6 +563,7 @@ class SingleDeviceSharding(Sharding):
         return {self._device: (slice(None),) * len(global_shape)}
 
     def with_memory_kind(self, kind: str) -> SingleDeviceSharding:
+        """The same, in another kind of memory."""
         return SingleDeviceSharding(self._device, memory_kind=kind)
 
     def __eq__(self, other: object) -> bool:
@@ -663,6 +670,7 @@ class NamedSharding(Sharding):
         )
 
     def with_memory_kind(self, kind: str) -> NamedSharding:
+        """The same, in another kind of memory."""
         return self.update(memory_kind=kind)
 
     def _key(self) -> tuple[Any, ...]:

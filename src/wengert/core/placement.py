@@ -16,9 +16,6 @@ class Shard:
 
     Attributes:
       device: which one.
-      index: where the part is: the array indexed by it gives the part.
-      replica_id: how many devices before this one hold the same part.
-      data: the part, as an array; it shares the memory of the whole.
     """
 
     __slots__ = ("_data", "_global_shape", "_sharding", "device")
@@ -31,10 +28,12 @@ class Shard:
 
     @property
     def index(self) -> Index:
+        """Where the part is: the array indexed by it gives the part."""
         return self._sharding.devices_indices_map(self._global_shape)[self.device]
 
     @property
     def replica_id(self) -> int:
+        """How many devices before this one hold the same part."""
         count = 0
         where = self._sharding.devices_indices_map(self._global_shape)
         for device, index in where.items():
@@ -45,6 +44,7 @@ class Shard:
 
     @property
     def data(self) -> Any:
+        """The part, as an array."""
         return self._data
 
     def __repr__(self) -> str:

@@ -31,6 +31,7 @@ State = Any  # what an optimiser keeps for one array: a pytree
 Updates = Params
 Step = int
 Schedule = Callable[[Step], Any]
+"""From the number of a step to its step size."""
 
 OptimizerState = namedtuple("OptimizerState", ["packed_state", "tree_def", "subtree_defs"])
 tree_util.register_pytree_node(
@@ -40,8 +41,11 @@ tree_util.register_pytree_node(
 )
 
 InitFn = Callable[[Params], OptimizerState]
+"""From parameters to the first state of an optimiser."""
 UpdateFn = Callable[[Step, Updates, OptimizerState], OptimizerState]
+"""From the number of the step, a gradient and a state to the next state."""
 ParamsFn = Callable[[OptimizerState], Params]
+"""From a state to the parameters."""
 
 
 class Optimizer(NamedTuple):

@@ -35,8 +35,11 @@ from wengert.nn.initializers import glorot_normal, normal, ones, zeros
 
 Shape = tuple[int, ...]
 InitFn = Callable[..., tuple[Any, Any]]
+"""From (key, input shape) to (output shape, parameters)."""
 ApplyFn = Callable[..., Any]
+"""From (parameters, inputs) to the outputs; `rng=key` where it draws."""
 Layer = tuple[InitFn, ApplyFn]
+"""A layer: how its parameters are made, and what it computes."""
 
 glorot, randn, logsoftmax = glorot_normal, normal, log_softmax
 
@@ -143,8 +146,11 @@ def GeneralConvTranspose(
 
 
 Conv = functools.partial(GeneralConv, ("NHWC", "HWIO", "NHWC"))
+"""A convolution layer for images; see `GeneralConv`."""
 Conv1DTranspose = functools.partial(GeneralConvTranspose, ("NHC", "HIO", "NHC"))
+"""A transposed convolution layer for signals; see `GeneralConvTranspose`."""
 ConvTranspose = functools.partial(GeneralConvTranspose, ("NHWC", "HWIO", "NHWC"))
+"""A transposed convolution layer for images; see `GeneralConvTranspose`."""
 
 
 def BatchNorm(

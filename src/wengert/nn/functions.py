@@ -172,7 +172,7 @@ def glu(x: ArrayLike, axis: int = -1) -> Any:
 
 
 def identity(x: ArrayLike) -> Any:
-    """x."""
+    """`x` as it is, as an array."""
     return jnp.asarray(x)
 
 

@@ -12,6 +12,7 @@ from wengert import numpy as jnp, random
 from wengert.core import dtypes
 
 Initializer: TypeAlias = Callable[..., Any]
+"""A function of (key, shape, dtype) that gives initial values."""
 _Axes = int | Sequence[int]
 
 

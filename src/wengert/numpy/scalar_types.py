@@ -39,7 +39,9 @@ class _ScalarMeta(type):
 
 def make_scalar_type(name: str, dtype: np.dtype[Any]) -> Any:
     """The scalar type of this name."""
-    return _ScalarMeta(name, (object,), {"dtype": dtype, "__module__": "wengert.numpy", "__slots__": ()})
+    doc = f"The dtype {dtype.name}. Called, it makes arrays of it: `{name}([1, 0])`."
+    fields = {"dtype": dtype, "__module__": "wengert.numpy", "__slots__": (), "__doc__": doc}
+    return _ScalarMeta(name, (object,), fields)
 
 
 bool_ = make_scalar_type("bool", np.dtype("bool"))

@@ -510,11 +510,12 @@ def _right_shift(x: Any, y: Any) -> Any:
     return (lax.shift_right_logical if dtypes.kind_of(x.dtype) == "u" else lax.shift_right_arithmetic)(x, y)
 
 
-def _logical(name: str, function: Binary) -> Binary:
+def _logical(name: str, function: Binary, doc: str) -> Binary:
     def slow(x: Any, y: Any) -> Any:
         x, y = (as_bool(as_array(v)) for v in operands(name, x, y))
         return function(*broadcast_operands(name, (x, y)))
 
+    slow.__doc__ = doc
     return slow
 
 
@@ -607,9 +608,13 @@ binary_functions: dict[str, Binary] = {
     "bitwise_and": _and.function,
     "bitwise_or": _or.function,
     "bitwise_xor": _xor.function,
-    "logical_and": _logical("logical_and", lax.bitwise_and),
-    "logical_or": _logical("logical_or", lax.bitwise_or),
-    "logical_xor": _logical("logical_xor", lax.bitwise_xor),
+    "logical_and": _logical("logical_and", lax.bitwise_and, "Whether both are true (not zero), elementwise."),
+    "logical_or": _logical(
+        "logical_or", lax.bitwise_or, "Whether one or both are true (not zero), elementwise."
+    ),
+    "logical_xor": _logical(
+        "logical_xor", lax.bitwise_xor, "Whether just one is true (not zero), elementwise."
+    ),
 }
 
 

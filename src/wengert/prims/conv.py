@@ -31,7 +31,8 @@ class ConvDimensionNumbers(NamedTuple):
     """Where the axes of a convolution are.
 
     Attributes:
-      lhs_spec, out_spec: batch axis, feature axis, spatial axes.
+      lhs_spec: batch axis, feature axis, spatial axes of the left operand.
+      out_spec: the same of the result.
       rhs_spec: output feature axis, input feature axis, spatial axes.
     """
 

@@ -71,7 +71,8 @@ class GatherDimensionNumbers(NamedTuple):
       offset_dims: the axes of the result that run within a window.
       collapsed_slice_dims: the axes of the operand, of window size 1, that are not in the result.
       start_index_map: for each coordinate the axis of the operand that it indexes.
-      operand_batching_dims, start_indices_batching_dims: axes of operand and indices that go in step.
+      operand_batching_dims: axes of the operand that go in step with those of the indices.
+      start_indices_batching_dims: these axes of the indices.
     """
 
     offset_dims: tuple[int, ...]

@@ -282,10 +282,12 @@ class ShapeDtypeStruct:
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     def __len__(self) -> int:

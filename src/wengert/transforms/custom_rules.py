@@ -46,10 +46,12 @@ class SymbolicZero:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of the zero."""
         return self.aval.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the zero."""
         return self.aval.dtype
 
     def __repr__(self) -> str:

@@ -240,6 +240,7 @@ class JitFunction:
         )
 
     def bad_argument(self, dynamic: Any, position: int, x: Any) -> str:
+        """What the error says of an argument that is no array."""
         return (
             f"Error interpreting argument to {fun_name(self._fun)} as an abstract array. The problematic"
             f" value is of type {type(x)} and was passed to the function as"

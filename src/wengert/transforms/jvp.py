@@ -55,6 +55,7 @@ class JVPTrace(Trace):
         return x, Zero.of(x)
 
     def join(self, primal: Any, tangent: Any) -> Any:
+        """A value with its tangent; the value alone where that is zero."""
         return primal if type(tangent) is Zero else JVPTracer(self, primal, tangent)
 
     def process(self, prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:

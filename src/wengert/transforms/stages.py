@@ -28,10 +28,12 @@ class ArgInfo:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of the argument."""
         return self._aval.shape
 
     @property
     def dtype(self) -> Any:
+        """The dtype of the argument."""
         return self._aval.dtype
 
     def __repr__(self) -> str:
@@ -108,6 +110,7 @@ class Traced(_Stage):
 
     @property
     def fun_name(self) -> str:
+        """The name of the function."""
         return str(self._entry.params["name"])
 
     def lower(self, *, lowering_platforms: Any = None, _private_parameters: Any = None) -> Lowered:
