@@ -271,9 +271,13 @@ class Frame:
             offset, scaled = self.same_lanes([offset, b.mul(value, b.const(value.type, stride))])
             offset = b.add(offset, scaled)
         pointers = b.gep(kind, self.pointer(expr.buffer), offset)
-        # the indices are in bounds in all lanes, so no mask is needed
-        value = b.load(kind, pointers) if offset.type.lanes == 1 else b.gather(kind.vec(self.lanes), pointers)
-        return self._from_memory(expr.buffer, value)
+        if offset.type.lanes == 1 and (self.mask is None or self.mask.type.lanes == 1):
+            if self.mask is not None:
+                pointers = b.select(self.mask, pointers, self.pointer(expr.buffer))
+            return self._from_memory(expr.buffer, b.load(kind, pointers))
+        # computed coordinates are in bounds in all lanes, but the others are not where the mask doesn't hold
+        pointers = pointers if offset.type.lanes > 1 else b.splat(pointers, self.lanes)
+        return self._from_memory(expr.buffer, b.gather(kind.vec(self.lanes), pointers, self.lane_mask()))
 
     # ---- guards
 
