@@ -3,35 +3,39 @@
     code = load(ir_text)
     code.address("program")
 
-LLVM is used in three steps, each chosen for its compile time: a few passes of our own choosing (`PASSES`),
-code generation to an object file in memory, and ORC's object linker. Linking an object takes 0.1 ms, against
-0.8 ms for an MCJIT engine, the object is what a disk cache keeps, and a symbol that cannot be found is an
-error (MCJIT ends the process).
+LLVM is used in two steps, each chosen for its compile time: a few passes of our own choosing (`PASSES`), and code
+generation to an object file in memory. The object becomes an `image`, which is loaded without LLVM, so that a
+process whose code is all in the disk cache never loads LLVM's library. Where there are no images, ORC's object
+linker takes the object: 0.1 ms, against 0.8 ms for an MCJIT engine, and a symbol that cannot be found is an error
+(MCJIT ends the process).
 
-A module declares what it needs from outside (`declare void @sgemm(...)`); `load` finds each name, in this
-order:
-
-1. symbols registered by `add_symbol`;
-2. providers registered by `add_provider`, asked for names with their prefix (the runtime's are
-   `wengert_...`);
-3. what the process has loaded: the C library, libm;
-4. BLAS and LAPACK, as SciPy exports them: Fortran interface, every argument a pointer, integers are 32 bits.
+A module declares what it needs from outside (`declare void @sgemm(...)`); `symbols` says where it is found.
 """
 
 from __future__ import annotations
 
-import ctypes
-import glob
-import importlib.machinery
+import contextlib
+import functools
 import importlib.util
 import itertools
 import os
+import platform
 import sys
 import threading
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Iterable
 from typing import Any, Final
 
 from wengert._lazy import lazy_module
+from wengert.backends import image
+from wengert.backends.symbols import (
+    add_provider as add_provider,
+    add_symbol as add_symbol,
+    blas_symbol as blas_symbol,
+    resolve,
+    set_blas_threads as set_blas_threads,
+)
+from wengert.compiler import cache
 from wengert.errors import CompileError
 
 llvm = lazy_module("llvmlite.binding")
@@ -46,16 +50,38 @@ class Target:
     whether machine code made elsewhere runs here.
     """
 
-    __slots__ = ("cpu", "features", "key", "machine", "quick_machine", "triple", "vector_bits")
+    __slots__ = (
+        "cpu",
+        "features",
+        "key",
+        "machine",
+        "plain_machine",
+        "quick_machine",
+        "triple",
+        "vector_bits",
+    )
 
-    def __init__(self, triple: str, cpu: str, features: str, bits: int, machine: Any, quick: Any) -> None:
-        self.triple = triple
-        self.cpu = cpu
-        self.features = features
-        self.vector_bits = bits
-        self.machine = machine
-        self.quick_machine = quick
-        self.key = f"{triple};{cpu};{features};llvm{llvm.llvm_version_info[0]}"
+    def __init__(self) -> None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self.triple: str = llvm.get_process_triple()
+        self.cpu: str = llvm.get_host_cpu_name()
+        features = llvm.get_host_cpu_features()
+        self.features: str = features.flatten()
+        self.vector_bits = _vector_bits(features)
+        self.machine = self.make_machine(2)
+        self.quick_machine = self.make_machine(0)
+        self.plain_machine = self.make_machine(0, portable=True)
+        self.key = f"{self.triple};{self.cpu};{self.features};llvm{llvm.llvm_version_info[0]}"
+
+    def make_machine(self, effort: int, portable: bool = False) -> Any:
+        """LLVM's code generator for this processor; with `portable`, for all of its architecture."""
+        # Small code with position-independent references: constants are read relative to the program counter,
+        # functions and data elsewhere are reached through tables, however far away they are.
+        chosen = {} if portable else {"cpu": self.cpu, "features": self.features}
+        return llvm.Target.from_triple(self.triple).create_target_machine(
+            opt=effort, reloc="pic", codemodel="small", jit=True, **chosen
+        )
 
     def __repr__(self) -> str:
         return f"Target({self.triple}, {self.cpu}, {self.vector_bits}-bit vectors)"
@@ -65,7 +91,6 @@ lock: Final = threading.RLock()
 """Held while code is loaded, providers included. What providers do must be guarded by it, and by no other
 lock."""
 _target: Target | None = None
-_linker: Any = None
 _numbers = itertools.count()
 
 
@@ -75,154 +100,29 @@ def _vector_bits(features: dict[str, bool]) -> int:
     return 256 if features.get("avx2") else 128
 
 
-def _start() -> Target:
-    global _target, _linker
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    triple = llvm.get_process_triple()
-    cpu = llvm.get_host_cpu_name()
-    features = llvm.get_host_cpu_features()
-    flat = features.flatten()
-
-    def machine(effort: int) -> Any:
-        # Small code with position-independent references: constants are read relative to the program counter,
-        # functions and data elsewhere are reached through tables, however far away they are.
-        return llvm.Target.from_triple(triple).create_target_machine(
-            cpu=cpu, features=flat, opt=effort, reloc="pic", codemodel="small", jit=True
-        )
-
-    # JITLink gives all sections of an object one block of memory, so that they can reach each other.
-    _linker = llvm.create_lljit_compiler(machine(2), use_jit_link=True, suppress_errors=True)
-    _target = Target(triple, cpu, flat, _vector_bits(features), machine(2), machine(0))
-    return _target
-
-
 def target() -> Target:
-    """This machine. The first call imports and starts LLVM (about 50 ms)."""
+    """This machine. The first call imports and starts LLVM (about 30 ms)."""
+    global _target
     if _target is not None:
         return _target
     with lock:
-        return _target or _start()
+        if _target is None:
+            _target = Target()
+        return _target
 
 
-# ---- symbols
-
-_symbols: dict[str, int] = {}
-_providers: list[tuple[str, Callable[[str], int | None]]] = []
-
-
-def add_symbol(name: str, address: int) -> None:
-    """Let modules that are loaded from now on refer to the function or datum at `address` as `@name`."""
-    _symbols[name] = address
-
-
-def add_provider(prefix: str, provider: Callable[[str], int | None]) -> None:
-    """When a module needs a symbol whose name starts with `prefix`, take `provider(name)` for its address."""
-    _providers.append((prefix, provider))
-
-
-def _load_scipy_extension(name: str) -> Any:
-    """Import an extension module of `scipy.linalg` without that package, which would take 0.1 s more."""
-    full = f"scipy.linalg.{name}"
-    if full in sys.modules:
-        return sys.modules[full]
-    scipy = importlib.util.find_spec("scipy")
-    if scipy is not None and scipy.submodule_search_locations and "scipy.linalg" not in sys.modules:
-        folders = [os.path.join(folder, "linalg") for folder in scipy.submodule_search_locations]
-        spec = importlib.machinery.PathFinder.find_spec(full, folders)
-        if spec is not None and spec.loader is not None:
-            try:
-                module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
-            except ImportError:
-                pass  # it needs its package after all
-            else:
-                # Left there, it would never become an attribute of its package.
-                sys.modules.pop(full, None)
-                return module
-    return importlib.import_module(full)
-
-
-_capsules: dict[str, dict[str, Any]] = {}
-_blas_threads: int | None = None
-
-
-def _scipy_capsules(module: str) -> dict[str, Any]:
-    if module not in _capsules:
-        _capsules[module] = _load_scipy_extension(module).__pyx_capi__
-        if _blas_threads is not None:
-            set_blas_threads(_blas_threads)
-    return _capsules[module]
-
-
-def set_blas_threads(n: int) -> None:
-    """Let BLAS and LAPACK use up to `n` threads, now or when they are first needed.
-
-    This works for OpenBLAS as SciPy's wheels bring it, on Linux and macOS. Others keep the number they have.
-    """
-    global _blas_threads
-    _blas_threads = n
-    if not _capsules:
-        return
-    scipy = importlib.util.find_spec("scipy")
-    for folder in (scipy.submodule_search_locations or ()) if scipy else ():
-        for pattern in ("../scipy.libs/*openblas*", ".dylibs/*openblas*"):
-            for path in glob.glob(os.path.join(folder, pattern)):
-                library = ctypes.CDLL(path)
-                for name in ("scipy_openblas_set_num_threads", "openblas_set_num_threads"):
-                    if hasattr(library, name):
-                        getattr(library, name)(ctypes.c_int(n))
-
-
-def _capsule_address(capsule: Any) -> int:
-    api = ctypes.pythonapi
-    name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", api))
-    pointer_type = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
-    pointer_of = pointer_type(("PyCapsule_GetPointer", api))
-    address: int = pointer_of(capsule, name_of(capsule))
-    return address
-
-
-def _find_blas(name: str) -> int | None:
-    # A C name with characters that no BLAS or LAPACK routine has need not import SciPy.
-    if not name.isalnum() or not name.islower() or len(name) > 8:
-        return None
-    for module in ("cython_blas", "cython_lapack"):
-        capsule = _scipy_capsules(module).get(name)
-        if capsule is not None:
-            return _capsule_address(capsule)
-    return None
-
-
-def blas_symbol(name: str) -> int:
-    """The address of a BLAS or LAPACK routine ("sgemm", "dgetrf"), which modules declare as `@name`.
-
-    Fortran interface: every argument is a pointer, integers are int32, matrices are in column order, and
-    characters have no hidden lengths. Raises KeyError if SciPy has no such routine.
-    """
-    known = _symbols.get(name)
-    if known is not None:
-        return known
-    address = _find_blas(name)
-    if address is None:
-        raise KeyError(f"SciPy exports no BLAS or LAPACK routine named {name!r}")
-    add_symbol(name, address)
-    return address
-
-
-def _resolve(name: str) -> int | None:
-    address = _symbols.get(name)
-    if address is not None:
-        return address
-    for prefix, provider in _providers:
-        if name.startswith(prefix):
-            address = provider(name)
-            break
-    else:
-        address = llvm.address_of_symbol(name) or _find_blas(name)
-    if address is not None:
-        add_symbol(name, address)
-    return address
+@functools.cache
+def machine_key() -> str:
+    """What decides whether machine code made elsewhere runs here, without LLVM where that can be."""
+    if image.SUPPORTED:
+        with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            names = ("vendor_id", "cpu family", "model", "stepping", "flags")
+            found = [
+                line for line in file.read(1 << 14).split("\n\n")[0].split("\n") if line.startswith(names)
+            ]
+            if found and found[-1].startswith("flags"):
+                return ";".join([platform.machine(), *found])
+    return target().key
 
 
 # ---- loading
@@ -304,11 +204,17 @@ def _symbol_lists(module: Any) -> tuple[list[str], list[str]]:
     return exports, imports
 
 
-def _link(image: bytes, exports: Iterable[str], imports: Iterable[str]) -> Any:
-    builder = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
+@functools.cache
+def _linker() -> Any:
+    # JITLink gives all sections of an object one block of memory, so that they can reach each other.
+    return llvm.create_lljit_compiler(target().make_machine(2), use_jit_link=True, suppress_errors=True)
+
+
+def _link(elf: bytes, exports: Iterable[str], imports: Iterable[str]) -> Any:
+    builder = llvm.JITLibraryBuilder().add_object_img(elf).add_current_process()
     missing = []
     for name in imports:
-        address = _resolve(name)
+        address = resolve(name)
         if address is None:
             missing.append(name)
         else:
@@ -318,9 +224,33 @@ def _link(image: bytes, exports: Iterable[str], imports: Iterable[str]) -> Any:
     for name in exports:
         builder.export_symbol(name)
     try:
-        return builder.link(_linker, f"wengert{next(_numbers)}")
+        return builder.link(_linker(), f"wengert{next(_numbers)}")
     except RuntimeError as error:
         raise CompileError(f"LLVM cannot link the code of a program: {error}") from None
+
+
+def _packed(module: Any, machine: Any) -> bytes:
+    """Generate code for a module: an image or an object, with a letter that says which, and a checksum."""
+    exports, imports = _symbol_lists(module)
+    elf = machine.emit_object(module)
+    content = image.make(elf)
+    if content is not None:
+        content = b"i" + content
+    else:
+        header = f"{' '.join(exports)};{' '.join(imports)}".encode()
+        content = b"o" + len(header).to_bytes(4, "little") + header + elf
+    return zlib.crc32(content).to_bytes(4, "little") + content
+
+
+def _loaded(packed: bytes, forever: bool = False) -> Any:
+    content = packed[4:]
+    if not content or zlib.crc32(content) != int.from_bytes(packed[:4], "little"):
+        raise CompileError("this is not code that Wengert saved")
+    if content[:1] == b"i":
+        return image.load(content[1:], resolve, forever)
+    size = int.from_bytes(content[1:5], "little")
+    exports, imports = content[5 : 5 + size].decode("ascii").split(";")
+    return _link(content[5 + size :], exports.split(), imports.split())
 
 
 def load(ir_text: str, quick: bool = False) -> LoadedCode:
@@ -338,24 +268,33 @@ def load(ir_text: str, quick: bool = False) -> LoadedCode:
         module = _parse(ir_text)
         if not quick:
             optimise(module)
-        exports, imports = _symbol_lists(module)
-        image = machine.emit_object(module)
-        header = f"{' '.join(exports)};{' '.join(imports)}".encode()
-        packed = len(header).to_bytes(4, "little") + header + image
-        return LoadedCode(_link(image, exports, imports), ir_text, packed, quick)
+        packed = _packed(module, machine)
+        return LoadedCode(_loaded(packed), ir_text, packed, quick)
 
 
 def load_object(packed: bytes, ir_text: str | None = None) -> LoadedCode:
     """Load what `LoadedCode.object_bytes` gave. Raises CompileError if the bytes are not such an object.
 
-    The bytes become instructions of this process: take them only from where nobody else can write, and check
-    that they are whole.
+    The bytes become instructions of this process: take them only from where nobody else can write.
     """
-    size = int.from_bytes(packed[:4], "little")
-    try:
-        exports, imports = packed[4 : 4 + size].decode("ascii").split(";")
-    except ValueError:
-        raise CompileError("this is not an object that Wengert saved") from None
     with lock:
-        target()
-        return LoadedCode(_link(packed[4 + size :], exports.split(), imports.split()), ir_text, packed, False)
+        return LoadedCode(_loaded(packed), ir_text, packed, False)
+
+
+def load_routines(name: str, ir_text: str, source: str) -> LoadedCode:
+    """Load a module of the runtime: code that is the same for every program, and stays in memory.
+
+    It is compiled once for each installation, for all processors of the architecture, and kept where Python keeps
+    the bytecode of the file `source`, as bytecode is.
+    """
+    with lock:
+        path = os.path.join(os.path.dirname(importlib.util.cache_from_source(source)), f"{name}.native")
+        key = cache.key_of(ir_text, platform.machine(), sys.platform)
+        packed = cache.read(path, key, os.stat(source).st_uid)
+        if packed is not None:
+            with contextlib.suppress(CompileError):
+                return LoadedCode(_loaded(packed, forever=True), ir_text, packed, True)
+        packed = _packed(_parse(ir_text), target().plain_machine)
+        if not sys.dont_write_bytecode:
+            cache.write(path, key, packed, 0o644)
+        return LoadedCode(_loaded(packed, forever=True), ir_text, packed, True)

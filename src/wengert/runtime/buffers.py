@@ -446,7 +446,7 @@ class _Pool:
         head = object.__basicsize__
         if head != 16:
             raise RuntimeError(f"this build of CPython is not supported: an object's head is {head} bytes")
-        self.code = code = cpu.load(_pool_ir(), quick=True)
+        self.code = code = cpu.load_routines("buffers", _pool_ir(), __file__)
         bins = (ctypes.c_int64 * (4 * _N_BINS)).from_address(code.address("wengert_buffer_bins"))
         for index in range(1, _N_BINS):
             size = bin_size(index)

@@ -163,7 +163,7 @@ def _loaded() -> cpu.LoadedCode:
     with cpu.lock:
         if _code is not None:
             return _code
-        code = cpu.load(_IR, quick=True)
+        code = cpu.load_routines("interrupt", _IR, __file__)
         # PYFUNCTYPE: the caller holds the GIL.
         hook = ctypes.PYFUNCTYPE(None)(_start_watcher)
         _keep.append(hook)

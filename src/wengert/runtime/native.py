@@ -200,7 +200,7 @@ def _load_entry() -> cpu.LoadedCode:
         if _entry_code is None:
             message = ir_string("wrong_count", "the program takes %zd addresses, %zd were given")
             bodies = _ENTRY_BODY.replace("KIND", "short") + _ENTRY_BODY.replace("KIND", "long")
-            _entry_code = cpu.load(message + denormals_ir() + _ENTRY_IR + bodies, quick=True)
+            _entry_code = cpu.load_routines("entry", message + denormals_ir() + _ENTRY_IR + bodies, __file__)
         return _entry_code
 
 

@@ -365,7 +365,7 @@ class _Team:
     """The native team and its Python threads. There is one."""
 
     def __init__(self) -> None:
-        self.code = code = cpu.load(_team_ir(), quick=True)
+        self.code = code = cpu.load_routines("threads", _team_ir(), __file__)
         self.workers: list[threading.Thread] = []
         self.wanted: int | None = None
         self.size = ctypes.c_int32.from_address(code.address("wengert_team_size"))
