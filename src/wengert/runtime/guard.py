@@ -1,11 +1,12 @@
 """Memory with guards: how `check_memory` finds programs that read or write where they should not.
 
-A program that is checked gets each argument, each result and the arena between two pages that nobody may touch: in
-one call against the page behind it, in the next call against the page before it. A read or a write beyond that side
-is a fault, which ends the process (`python -X faulthandler` shows where it was). On the other side, up to the page,
-there are bytes of a pattern, and there are such bytes between the temporaries in the arena, which share no memory
-here. They are looked at after the call. Results and arena start as NaN or as large numbers, so that what was never
-written, or read before it was written, shows in the results.
+A program that is checked gets each argument, each result and the arena between two pages that nobody may touch. It
+runs twice: once with all of them against the page behind, once against the page before. (One that calls the host runs
+once, against the one and the other in turn.) A read or a write beyond that side is a fault, which ends the process;
+`python -X faulthandler` shows where it was. On the other side, up to the page, there are bytes of a pattern, and
+there are such bytes between the temporaries in the arena, which share no memory here. They are looked at after the
+call. Results and arena start as NaN or as large numbers, so that what was never written, or read before it was
+written, shows in the results.
 """
 
 from __future__ import annotations
