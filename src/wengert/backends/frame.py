@@ -77,6 +77,7 @@ class Frame:
         self.lanes = 1
         self.mask: Value | None = None
         self.innermost: Axis | None = None
+        self.cells = False  # each lane has local buffers of its own: an element is a vector
 
     # ---- what is known
 
@@ -101,8 +102,13 @@ class Frame:
         found = self.pointers.get(buffer)
         if found is None:
             assert buffer.kind == "local", buffer
-            found = self.pointers[buffer] = self.b.alloca(memory_type(buffer), max(buffer.size, 1))
+            found = self.pointers[buffer] = self.b.alloca(self.cell(buffer), max(buffer.size, 1))
         return found
+
+    def cell(self, buffer: Buffer) -> Type:
+        """The type of an element in memory, of all lanes if each has its own."""
+        kind = memory_type(buffer)
+        return kind.vec(self.lanes) if self.cells and buffer.kind == "local" else kind
 
     def term(self, term: Term) -> Value:
         """The value of an axis (of its first lane) or of a symbol, as an i64."""
@@ -126,7 +132,7 @@ class Frame:
         key = (buffer, rest)
         found = self.known(key)
         if found is None:
-            found = self.b.gep(memory_type(buffer), self.pointer(buffer), self.linear(rest))
+            found = self.b.gep(self.cell(buffer), self.pointer(buffer), self.linear(rest))
             self.scopes[-1][key] = found
         return found
 
@@ -134,7 +140,7 @@ class Frame:
         """The address of an element, for the first lane."""
         rest = tuple(tc for tc in offset.terms if tc[0] is not self.innermost)
         pointer = self.row(buffer, rest)
-        kind = memory_type(buffer)
+        kind = self.cell(buffer)
         if len(rest) != len(offset.terms):
             assert self.innermost is not None
             pointer = self.b.gep(
@@ -162,6 +168,11 @@ class Frame:
     def load(self, buffer: Buffer, offset: Affine) -> Value:
         b, kind = self.b, memory_type(buffer)
         step = self.step_of(offset)
+        if self.cells and buffer.kind == "local":
+            align = min(kind.bits // 8 * self.lanes, 64)
+            return self._from_memory(
+                buffer, b.load(self.cell(buffer), self.address(buffer, offset), align=align)
+            )
         if step == 0 and (self.mask is None or self.mask.type.lanes == 1):
             pointer = self.address(buffer, offset)
             if self.mask is not None:  # outside of the mask any address does that can be read
@@ -201,6 +212,11 @@ class Frame:
         value = self.to_memory(buffer, value)
         if self.vector is None:
             b.store(value, self.address(buffer, offset))
+            return
+        if self.cells and buffer.kind == "local":
+            value = b.splat(value, self.lanes) if value.type.lanes != self.lanes else value
+            align = min(memory_type(buffer).bits // 8 * self.lanes, 64)
+            b.store(value, self.address(buffer, offset), align=align)
             return
         assert step != 0, "a store must depend on the vector axis"
         value = b.splat(value, self.lanes) if value.type.lanes != self.lanes else value

@@ -106,7 +106,7 @@ class _Emitter:
                 if stmt.parallel and not frame.axes.keys() & {stmt.axis} and frame.vector is None:
                     self.parallel(frame, stmt)
                 else:
-                    self.loop(frame, stmt, frame.b.const(I64, stmt.lo), frame.b.const(I64, stmt.hi))
+                    self.loop(frame, stmt, *self.range(frame, stmt))
         elif isinstance(stmt, Store):
             self.store(frame, stmt)
         elif isinstance(stmt, Let):
@@ -181,6 +181,14 @@ class _Emitter:
 
     # ---- loops over elements
 
+    def range(self, frame: Frame, stmt: For) -> tuple[Value, Value]:
+        """Where a loop starts and ends."""
+        lo, hi = (
+            frame.b.const(I64, given) if moved is None else frame.linear(moved.terms, moved.const)
+            for given, moved in ((stmt.lo, stmt.first), (stmt.hi, stmt.end))
+        )
+        return lo, hi
+
     def loop(self, frame: Frame, stmt: For, lo: Value, hi: Value) -> None:
         """A loop in place, as vector code if that is possible and worth it."""
         inner = {s.axis for s in statements([stmt]) if isinstance(s, For)}
@@ -197,7 +205,7 @@ class _Emitter:
         lanes = 1 if frame.vector is not None else vectorise.lanes_of(stmt, self.vector_bits)
         if lanes == 1:
             self._scalar_loop(frame, stmt, lo, hi, carried)
-        elif not carried and vectorise.repeatable(stmt.body):
+        elif not carried and stmt.first is None and stmt.end is None and vectorise.repeatable(stmt):
             self._overlapping_loop(frame, stmt, lo, hi, lanes)
         else:
             self._masked_loop(frame, stmt, lo, hi, lanes, carried)
@@ -240,8 +248,10 @@ class _Emitter:
 
     def _run(self, frame: Frame, stmt: For, index: Value, lanes: int) -> None:
         saved = self._enter(frame, stmt.axis, index, lanes)
+        cells, frame.cells = frame.cells, frame.cells or (stmt.batch and lanes > 1)
         for s in stmt.body:
             self.statement(frame, s)
+        frame.cells = cells
         self._leave(frame, saved)
 
     def _scalar_loop(self, frame: Frame, stmt: For, lo: Value, hi: Value, carried: list[str]) -> None:

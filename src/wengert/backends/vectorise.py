@@ -8,6 +8,7 @@ from wengert.compiler.affine import Affine, Axis
 from wengert.compiler.loops import I64, Accumulate, Expr, For, Gather, If, Load, Op, Stmt, Store
 from wengert.compiler.rewrite import statements, values, walk
 
+_FEW = 4  # iterations of a batch that are worth running in lanes
 _LONG = 4  # vectors that a reduction works on at a time, to hide the latency of its additions
 
 
@@ -16,8 +17,11 @@ def lanes_of(loop: For, vector_bits: int) -> int:
     trips = loop.hi - loop.lo
     if trips < 2 or loop.ordered or not _can_be_vector(loop):
         return 1
+    if loop.batch:
+        lanes = vector_bits // (8 * _widest(loop))
+        return min(lanes, 1 << (trips.bit_length() - 1)) if trips >= _FEW else 1
     inner = [s for s in loop.body if isinstance(s, For)]
-    if inner and not _better_outside(loop):
+    if inner and (any(s.batch for s in _loops(loop)) or not _better_outside(loop)):
         return 1
     lanes = vector_bits // (8 * _widest(loop))
     if inner or any(isinstance(s, Accumulate) for s in loop.body):
@@ -34,9 +38,13 @@ def _can_be_vector(loop: For) -> bool:
             if stmt.combine or any(isinstance(i, Expr) for i in stmt.index):
                 return False
             offset = stmt.buffer.linear([i for i in stmt.index if isinstance(i, Affine)])
-            if offset.coefficient(loop.axis) == 0:
+            if offset.coefficient(loop.axis) == 0 and not (loop.batch and stmt.buffer.kind == "local"):
                 return False
     return True
+
+
+def _loops(loop: For) -> Iterator[For]:
+    return (s for s in statements(loop.body) if isinstance(s, For))
 
 
 def _widest(loop: For) -> int:
@@ -83,21 +91,25 @@ def _smoothness(offset: Affine, axis: Axis) -> float:
     return 1.0 if step == 1 else 0.5 if step == 0 else 0.0 if step == -1 else -1.0
 
 
-def repeatable(stmts: list[Stmt]) -> bool:
+def repeatable(loop: For) -> bool:
     """Whether running an iteration twice does no harm: nothing that is written is read or accumulated."""
+    return _unread(loop.body, "local") if loop.batch else _repeatable(loop.body)
+
+
+def _repeatable(stmts: list[Stmt]) -> bool:
     written = {s.buffer for s in stmts if isinstance(s, Store)}
     for stmt in stmts:
         if isinstance(stmt, Accumulate | For):
-            return not isinstance(stmt, Accumulate) and repeatable_nest(stmts)
+            return not isinstance(stmt, Accumulate) and _unread(stmts)
         for expr in walk(*values(stmt)):
             if isinstance(expr, Load | Gather) and expr.buffer in written:
                 return False
     return True
 
 
-def repeatable_nest(stmts: list[Stmt]) -> bool:
-    """The same for bodies with loops, whose accumulators are all started inside."""
+def _unread(stmts: list[Stmt], own: str = "") -> bool:
+    """The same for bodies with loops, whose accumulators are all started inside, as are buffers of the kind `own`."""
     every = list(statements(stmts))
-    written = {s.buffer for s in every if isinstance(s, Store)}
+    written = {s.buffer for s in every if isinstance(s, Store) and s.buffer.kind != own}
     read = {e.buffer for s in every for e in walk(*values(s)) if isinstance(e, Load | Gather)}
     return written.isdisjoint(read)

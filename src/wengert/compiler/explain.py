@@ -211,7 +211,9 @@ class _Analysis:
         if loop.ordered:
             marks.append("in order")
         how = "parallel for" if loop.parallel else "for"
-        out.append(f"{'  ' * depth}{how} {loop.axis!r} in {loop.lo}:{loop.hi}\t{', '.join(marks)}")
+        lo = loop.lo if loop.first is None else loop.first
+        hi = loop.hi if loop.end is None else loop.end
+        out.append(f"{'  ' * depth}{how} {loop.axis!r} in {lo!r}:{hi!r}\t{', '.join(marks)}")
         for stmt in loop.body:
             if isinstance(stmt, For):
                 self.describe_loop(stmt, depth + 1, in_vector or lanes > 1, out)
@@ -369,9 +371,9 @@ class _Work:
             for expr in walk(*values(stmt)):
                 if isinstance(expr, Op) and expr.name not in ("convert", "copy", "bitcast"):
                     axes = self.axes(expr)
-                    self.operations[expr.name] += math.prod(f.hi - f.lo for f in loops if f.axis in axes)
+                    self.operations[expr.name] += round(math.prod(f.trips for f in loops if f.axis in axes))
             if isinstance(stmt, Accumulate):
-                self.operations[self.combiners[stmt.name]] += math.prod(f.hi - f.lo for f in loops)
+                self.operations[self.combiners[stmt.name]] += round(math.prod(f.trips for f in loops))
             if isinstance(stmt, If):
                 self.visit(stmt.body, loops)
 

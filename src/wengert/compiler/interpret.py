@@ -174,16 +174,25 @@ class _Machine:
     def loop(self, stmt: For) -> None:
         outermost = self.locals is None
         names = dict(self.names)
-        for value in range(stmt.hi - 1, stmt.lo - 1, -1) if stmt.parallel else range(stmt.lo, stmt.hi):
-            if self.locals is None or (outermost and stmt.parallel):
+        turns = self.turns(stmt)
+        for value in reversed(turns) if stmt.parallel or stmt.batch else turns:
+            if self.locals is None or (outermost and stmt.parallel) or stmt.batch:
                 self.locals = {}
-            if stmt.parallel:
+            if stmt.parallel or stmt.batch:
                 self.names = dict(names)
             self.axes[stmt.axis] = value
             self.body(stmt.body)
         self.axes.pop(stmt.axis, None)
         if outermost:
             self.locals = None
+
+    def turns(self, stmt: For) -> range:
+        """The values of the axis of a loop."""
+        first = stmt.lo if stmt.first is None else self.affine(stmt.first)
+        end = stmt.hi if stmt.end is None else self.affine(stmt.end)
+        if first < end and not stmt.lo <= first <= end <= stmt.hi:
+            raise CompileError(f"a loop in {stmt.lo}:{stmt.hi} runs in {first}:{end}")
+        return range(first, end)
 
     def store(self, stmt: Store) -> None:
         memory, at = self.element(stmt.buffer, [self.coordinate(i) for i in stmt.index])

@@ -95,7 +95,7 @@ class Buffer:
     """Memory with a shape and a dtype, contiguous in C order.
 
     kind: arg (read only), result, temp (in the arena, at `offset`), slot (a pointer that a loop moves from
-    one buffer to another), local (a temp that is private to one iteration of a parallel loop).
+    one buffer to another), local (a temp that is private to one iteration of a parallel or batch loop).
     """
 
     __slots__ = ("dtype", "id", "kind", "name", "offset", "shape")
@@ -367,16 +367,40 @@ class Stmt:
 
 
 class For(Stmt):
-    """Run `body` for lo <= axis < hi: in any order, or by several threads if `parallel`, or one by one if `ordered`."""
+    """Run `body` for lo <= axis < hi: in any order, or by several threads if `parallel`, or one by one if `ordered`.
 
-    __slots__ = ("axis", "body", "hi", "lo", "ordered", "parallel")
+    `first` and `end` are bounds set by the axes around the loop: it runs from `first` to before `end` instead,
+    which are within lo and hi. Accesses have to be in bounds for all from lo to hi.
+
+    A `batch` loop does the same to each of many small things, which have their local buffers to themselves in
+    each iteration. A backend runs its iterations side by side, in lanes, whatever is inside.
+    """
+
+    __slots__ = ("axis", "batch", "body", "end", "first", "hi", "lo", "ordered", "parallel")
 
     def __init__(
-        self, axis: Axis, lo: int, hi: int, body: list[Stmt], parallel: bool = False, ordered: bool = False
+        self,
+        axis: Axis,
+        lo: int,
+        hi: int,
+        body: list[Stmt],
+        parallel: bool = False,
+        ordered: bool = False,
+        *,
+        first: Affine | None = None,
+        end: Affine | None = None,
+        batch: bool = False,
     ):
         super().__init__()
         self.axis, self.lo, self.hi, self.body = axis, lo, hi, body
-        self.parallel, self.ordered = parallel, ordered
+        self.parallel, self.ordered, self.batch = parallel, ordered, batch
+        self.first, self.end = first, end
+
+    @property
+    def trips(self) -> float:
+        """How many iterations there are, on the average: bounds that move cut away half of them."""
+        whole = self.hi - self.lo
+        return whole if self.first is None and self.end is None else whole / 2
 
 
 class Store(Stmt):

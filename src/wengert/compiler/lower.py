@@ -32,6 +32,7 @@ from wengert.compiler.loops import (
     View,
     is_native,
 )
+from wengert.compiler.matrices import Matrices
 from wengert.compiler.plan import is_loop_code, plan
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
@@ -351,6 +352,11 @@ class Block:
     def cond(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
         """Append a branch; for the `emit` rule of the primitive."""
         return control.lower_cond(self, outs, [o.view() for o in operands], **params)
+
+    @property
+    def matrices(self) -> Matrices:
+        """What appends decompositions of matrices; for the `emit` rules of these primitives."""
+        return Matrices(self)
 
     # ---------------------------------------------------------------- what rules use
 

@@ -268,7 +268,7 @@ def work(stmts: Sequence[Stmt]) -> float:
     total = 0.0
     for stmt in stmts:
         if isinstance(stmt, For):
-            total += (stmt.hi - stmt.lo) * work(stmt.body)
+            total += stmt.trips * work(stmt.body)
         elif isinstance(stmt, If):
             total += 1.0 + work(stmt.body)
         else:

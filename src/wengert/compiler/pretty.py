@@ -122,8 +122,11 @@ class _Printer:
 
     def stmt(self, stmt: Stmt, depth: int) -> None:
         if isinstance(stmt, For):
-            mark = "parallel for" if stmt.parallel else "ordered for" if stmt.ordered else "for"
-            self.put(depth, f"{mark} {self.axis(stmt.axis)} in {stmt.lo}:{stmt.hi}")
+            mark = "ordered for" if stmt.ordered else "for"
+            mark = f"{'parallel ' if stmt.parallel else ''}{'batch ' if stmt.batch else ''}{mark}"
+            lo = stmt.lo if stmt.first is None else self.affine(stmt.first)
+            hi = stmt.hi if stmt.end is None else self.affine(stmt.end)
+            self.put(depth, f"{mark} {self.axis(stmt.axis)} in {lo}:{hi}")
             self.block(stmt.body, depth + 1)
         elif isinstance(stmt, Store):
             value = self.value(stmt, depth)

@@ -64,6 +64,9 @@ class _Checker:
 
     def statement(self, stmt: Stmt, box: dict[Term, tuple[int, int]], names: set[str]) -> None:
         if isinstance(stmt, For):
+            for bound in (stmt.first, stmt.end):
+                if bound is not None:
+                    self.terms([t for t, _ in bound.terms], box, names)
             if stmt.hi > stmt.lo:
                 self.body(stmt.body, {**box, stmt.axis: (stmt.lo, stmt.hi)}, names)
         elif isinstance(stmt, Store):

@@ -226,10 +226,12 @@ def library(
     transpose: Callable[..., Any] | None = None,
     multiple_results: bool = True,
     systems: bool = False,
+    native: str = "",
 ) -> Primitive:
     """A primitive on stacks of matrices: a batch axis is one more axis of the stack.
 
     Args:
+      native: the method of the compiler's `matrices` that compiles it, for such matrices as it can.
       systems: the last operand is a right hand side. If it alone has the batch axis, this makes more columns of it
         (rows, if there is a parameter left_side that is false), so that no matrix is decomposed many times.
     """
@@ -246,6 +248,9 @@ def library(
         outs = prim.bind(*[batch_to(x, d, axis.size, 0) for x, d in zip(args, dims)], **params)
         return (outs, [0] * len(outs)) if multiple_results else (outs, 0)
 
+    def emit(ctx: Any, outs: Sequence[Any], *operands: Any, **params: Any) -> Any:
+        return outs if getattr(ctx.matrices, native)(outs, *operands, **params) else None
+
     prim = Primitive(
         name,
         "library",
@@ -255,6 +260,7 @@ def library(
         transpose=transpose,
         batch=batch,
         multiple_results=multiple_results,
-        access="stored",
+        emit=emit if native else None,
+        access="view" if native else "stored",
     )
     return prim

@@ -90,7 +90,7 @@ def _lu_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     return outs, [change, *rest]
 
 
-lu_p: Primitive = library("lu", abstract_eval=_lu_avals, impl=_lu_impl, jvp=_lu_jvp)
+lu_p: Primitive = library("lu", abstract_eval=_lu_avals, impl=_lu_impl, jvp=_lu_jvp, native="lu")
 
 
 def lu(x: Any) -> tuple[Any, Any, Any]:
@@ -205,6 +205,7 @@ solve_p: Primitive = library(
     transpose=_solve_transpose,
     multiple_results=False,
     systems=True,
+    native="solve",
 )
 
 
@@ -239,6 +240,7 @@ det_p: Primitive = library(
     impl=lambda xp, x: xp.asarray(xp.linalg.det(x)),
     jvp=_det_jvp,
     multiple_results=False,
+    native="determinant",
 )
 
 

@@ -132,7 +132,7 @@ def _qr_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> A
     return outs, [*tangent, *rest]
 
 
-qr_p: Primitive = library("qr", abstract_eval=_qr_avals, impl=_qr_impl, jvp=_qr_jvp)
+qr_p: Primitive = library("qr", abstract_eval=_qr_avals, impl=_qr_impl, jvp=_qr_jvp, native="qr")
 
 
 def qr(

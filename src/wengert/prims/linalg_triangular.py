@@ -71,7 +71,12 @@ def _cholesky_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
 
 
 cholesky_p: Primitive = library(
-    "cholesky", abstract_eval=_cholesky_aval, impl=_cholesky_impl, jvp=_cholesky_jvp, multiple_results=False
+    "cholesky",
+    abstract_eval=_cholesky_aval,
+    impl=_cholesky_impl,
+    jvp=_cholesky_jvp,
+    multiple_results=False,
+    native="cholesky",
 )
 
 
@@ -232,6 +237,7 @@ triangular_solve_p: Primitive = library(
     transpose=_solve_transpose,
     multiple_results=False,
     systems=True,
+    native="triangular_solve",
 )
 
 

@@ -1,0 +1,378 @@
+"""The kernels of small dense linear algebra, each for one matrix; `dense` runs them over batches.
+
+Sources: E. Anderson and others, LAPACK Users' Guide, 1999, for conventions (the first largest pivot, the signs of
+reflections); G. H. Golub and C. F. Van Loan, Matrix Computations, 1996, for Jacobi's method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from wengert.compiler.affine import Affine
+from wengert.compiler.dense import Kernel
+from wengert.compiler.loops import BOOL, I32, I64, Buffer, DType, Expr
+
+# Reads an element of an operand.
+Read: TypeAlias = Callable[[Affine, Affine], Expr]
+_SWEEPS = {4: 6, 8: 8}  # of Jacobi's method, by the bytes of a number: it converges quadratically
+
+
+def fill(k: Kernel, to: Buffer, rows: int, columns: int, read: Read, first_column: int = 0) -> None:
+    """Copy a matrix into local memory."""
+    k.loop(
+        0,
+        rows,
+        lambda i: k.loop(0, columns, lambda j: k.set(to, (i, j + first_column), read(i, j))),
+        ordered=True,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ elimination
+
+
+def _integers(dtype: DType) -> DType:
+    """Of the same size as a float."""
+    return I32 if dtype.itemsize == 4 else I64
+
+
+def _bits(k: Kernel, x: Expr) -> Expr:
+    """The size of a number as an integer: in the same order, NaN above all."""
+    return k.op("bitcast", k.op("abs", x), dtype=_integers(x.dtype))
+
+
+def _fetch(k: Kernel, w: Buffer, first: Affine, rows: int, place: Expr, j: Affine | None) -> Expr:
+    """The element of column j (None: w is a vector) in a row that is computed, from `first` on."""
+    bits = _integers(w.dtype)
+    zero = k.number(0, bits)
+
+    def term(i: Affine) -> Expr:
+        value = k.op("bitcast", k.at(w, i) if j is None else k.at(w, i, j), dtype=bits)
+        return k.op("select", k.is_at(place, i), value, zero)
+
+    return k.op("bitcast", k.total("or", zero, first, rows, term), dtype=w.dtype)
+
+
+def eliminate(
+    k: Kernel,
+    w: Buffer,
+    rows: int,
+    steps: int,
+    columns: int,
+    keep: bool,
+    each: Callable[[Affine, Expr, Expr], None],
+) -> None:
+    """Gaussian elimination with partial pivoting, in place.
+
+    Args:
+      steps: how many columns are eliminated.
+      keep: whether the factors of the rows are kept, below the diagonal.
+      each: gets the number of the step, the row that the pivot came from, and the inverse of the pivot.
+    """
+    top = k.array(w.dtype, columns)  # the row of the pivot
+    zero = k.number(0, w.dtype)
+
+    def step(s: Affine) -> None:
+        start = Affine() if keep else s
+        largest = k.let(
+            k.total("max", k.number(0, _integers(w.dtype)), s, rows, lambda i: _bits(k, k.at(w, i, s)))
+        )
+        last = k.number(rows - 1, I32)
+
+        def candidate(i: Affine) -> Expr:
+            is_largest = k.op("eq", _bits(k, k.at(w, i, s)), largest)
+            return k.op("select", is_largest, k.exprs.index(i, I32), last)
+
+        place = k.let(k.total("min", last, s, rows, candidate))
+        k.loop(start, columns, lambda j: k.set(top, (j,), _fetch(k, w, s, rows, place, j)))
+        pivot = k.let(k.at(top, s))
+        inverse = k.let(k.op("select", k.op("eq", pivot, zero), zero, k.inverse(pivot)))
+
+        def row(i: Affine) -> None:
+            moved = k.let(k.is_at(place, i))
+
+            def old(j: Affine) -> Expr:
+                return k.op("select", moved, k.at(w, s, j), k.at(w, i, j))
+
+            factor = k.let(k.op("mul", old(s), inverse))
+            k.loop(
+                s + 1,
+                columns,
+                lambda j: k.set(w, (i, j), k.less_product(old(j), factor, k.at(top, j))),
+            )
+            if keep:
+                k.loop(0, s, lambda j: k.set(w, (i, j), old(j)))
+                k.set(w, (i, s), factor)
+
+        k.loop(s + 1, rows, row, ordered=True)
+        k.loop(start, columns, lambda j: k.set(w, (s, j), k.at(top, j)))
+        each(s, place, inverse)
+
+    k.loop(0, steps, step, ordered=True)
+
+
+def solve(
+    k: Kernel, n: int, columns: int, a: Read, b: Read, put: Callable[[Affine, Affine, Expr], None]
+) -> None:
+    """The x with a @ x = b; NaN if a pivot is zero."""
+    dtype = a(Affine(), Affine()).dtype
+    w, inverses = k.array(dtype, n, n + columns), k.array(dtype, n)
+    fill(k, w, n, n, a)
+    fill(k, w, n, columns, b, n)
+    eliminate(k, w, n, n, n + columns, False, lambda s, _, inverse: k.set(inverses, (s,), inverse))
+    zero = k.number(0, dtype)
+    singular = k.let(k.total("or", k.number(False, BOOL), 0, n, lambda i: k.op("eq", k.at(w, i, i), zero)))
+
+    def back(t: Affine) -> None:
+        s = n - 1 - t
+        inverse = k.let(k.at(inverses, s))
+
+        def scale(j: Affine) -> None:
+            k.set(w, (s, n + j), k.op("mul", k.at(w, s, n + j), inverse))
+
+        def row(i: Affine) -> None:
+            factor = k.let(k.at(w, i, s))
+            k.loop(
+                0,
+                columns,
+                lambda j: k.set(w, (i, n + j), k.less_product(k.at(w, i, n + j), factor, k.at(w, s, n + j))),
+            )
+
+        k.loop(0, columns, scale)
+        k.loop(0, s, row, ordered=True)
+
+    k.loop(0, n, back, ordered=True)
+    nan = k.number(np.nan, dtype)
+    k.loop(
+        0,
+        n,
+        lambda i: k.loop(0, columns, lambda j: put(i, j, k.op("select", singular, nan, k.at(w, i, n + j)))),
+        ordered=True,
+    )
+
+
+def lu(
+    k: Kernel,
+    rows: int,
+    columns: int,
+    a: Read,
+    put: Callable[[Affine, Affine, Expr], None],
+    put_pivot: Callable[[Affine, Expr], None],
+    put_row: Callable[[Affine, Expr], None],
+) -> None:
+    """The factors, the row that each pivot came from, and the permutation of the rows."""
+    dtype = a(Affine(), Affine()).dtype
+    w, order = k.array(dtype, rows, columns), k.array(I32, rows)
+    fill(k, w, rows, columns, a)
+    k.loop(0, rows, lambda i: k.set(order, (i,), k.exprs.index(i, I32)))
+
+    def each(s: Affine, place: Expr, _: Expr) -> None:
+        put_pivot(s, place)
+        old = k.let(k.at(order, s))
+        new = k.let(_fetch(k, order, s, rows, place, None))
+
+        def move(i: Affine) -> None:
+            k.set(order, (i,), k.op("select", k.is_at(place, i), old, k.at(order, i)))
+
+        k.loop(s + 1, rows, move)
+        k.set(order, (s,), new)
+
+    eliminate(k, w, rows, min(rows, columns), columns, True, each)
+    k.loop(0, rows, lambda i: k.loop(0, columns, lambda j: put(i, j, k.at(w, i, j))), ordered=True)
+    k.loop(0, rows, lambda i: put_row(i, k.at(order, i)))
+
+
+def determinant(k: Kernel, n: int, a: Read) -> Expr:
+    """The product of the pivots, with the sign of the permutation."""
+    dtype = a(Affine(), Affine()).dtype
+    w, signs = k.array(dtype, n, n), k.array(dtype, n)
+    fill(k, w, n, n, a)
+    one, minus = k.number(1, dtype), k.number(-1, dtype)
+
+    def each(s: Affine, place: Expr, _: Expr) -> None:
+        k.set(signs, (s,), k.op("select", k.is_at(place, s), one, minus))
+
+    eliminate(k, w, n, n, n, False, each)
+    return k.total("mul", one, 0, n, lambda i: k.op("mul", k.at(signs, i), k.at(w, i, i)))
+
+
+# --------------------------------------------------------------------------------------- triangular matrices
+
+
+def cholesky(k: Kernel, n: int, a: Read, put: Callable[[Affine, Affine, Expr], None]) -> None:
+    """The lower triangular factor, zeros above it; NaN if a pivot is not positive."""
+    dtype = a(Affine(), Affine()).dtype
+    w, column, pivots = k.array(dtype, n, n), k.array(dtype, n), k.array(dtype, n)
+    zero, nan = k.number(0, dtype), k.number(np.nan, dtype)
+    k.loop(0, n, lambda i: k.loop(0, i + 1, lambda j: k.set(w, (i, j), a(i, j))), ordered=True)
+
+    def step(s: Affine) -> None:
+        pivot = k.let(k.at(w, s, s))
+        k.set(pivots, (s,), pivot)
+        root = k.let(k.op("sqrt", pivot))
+        inverse = k.let(k.inverse(root))
+        k.set(w, (s, s), root)
+
+        def scale(i: Affine) -> None:
+            value = k.let(k.op("mul", k.at(w, i, s), inverse))
+            k.set(column, (i,), value)
+            k.set(w, (i, s), value)
+
+        def row(i: Affine) -> None:
+            factor = k.let(k.at(column, i))
+            k.loop(
+                s + 1,
+                i + 1,
+                lambda j: k.set(w, (i, j), k.less_product(k.at(w, i, j), factor, k.at(column, j))),
+            )
+
+        k.loop(s + 1, n, scale, ordered=True)
+        k.loop(s + 1, n, row, ordered=True)
+
+    k.loop(0, n, step, ordered=True)
+    failed = k.let(k.total("or", k.number(False, BOOL), 0, n, lambda i: k.op("le", k.at(pivots, i), zero)))
+
+    def finish(i: Affine) -> None:
+        k.loop(0, i + 1, lambda j: put(i, j, k.op("select", failed, nan, k.at(w, i, j))))
+        k.loop(i + 1, n, lambda j: put(i, j, k.op("select", failed, nan, zero)))
+
+    k.loop(0, n, finish, ordered=True)
+
+
+def substitute(
+    k: Kernel,
+    n: int,
+    columns: int,
+    a: Read,
+    b: Read,
+    put: Callable[[Affine, Affine, Expr], None],
+    unit_diagonal: bool,
+) -> None:
+    """The x with a @ x = b, for lower triangular a."""
+    dtype = b(Affine(), Affine()).dtype
+    w, x = k.array(dtype, n, n), k.array(dtype, n, columns)
+    k.loop(
+        0,
+        n,
+        lambda i: k.loop(0, i if unit_diagonal else i + 1, lambda j: k.set(w, (i, j), a(i, j))),
+        ordered=True,
+    )
+    fill(k, x, n, columns, b)
+
+    def step(s: Affine) -> None:
+        if not unit_diagonal:
+            inverse = k.let(k.inverse(k.at(w, s, s)))
+            k.loop(0, columns, lambda j: k.set(x, (s, j), k.op("mul", k.at(x, s, j), inverse)))
+
+        def row(i: Affine) -> None:
+            factor = k.let(k.at(w, i, s))
+            k.loop(
+                0, columns, lambda j: k.set(x, (i, j), k.less_product(k.at(x, i, j), factor, k.at(x, s, j)))
+            )
+
+        k.loop(s + 1, n, row, ordered=True)
+
+    k.loop(0, n, step, ordered=True)
+    k.loop(0, n, lambda i: k.loop(0, columns, lambda j: put(i, j, k.at(x, i, j))), ordered=True)
+
+
+# ------------------------------------------------------------------------------------------------ reflections
+
+
+def reflect(k: Kernel, w: Buffer, taus: Buffer, rows: int, columns: int) -> None:
+    """The QR decomposition by Householder's reflections, in place: R, and below it the vectors of the reflections."""
+    dtype = w.dtype
+    zero, one = k.number(0, dtype), k.number(1, dtype)
+    big, small = k.number(2.0 ** (dtype.itemsize * 10), dtype), k.number(2.0 ** -(dtype.itemsize * 10), dtype)
+    along = k.array(dtype, columns)
+
+    def step(s: Affine) -> None:
+        alpha = k.let(k.at(w, s, s))
+        # numbers near the ends of the range are scaled, so that their squares are within it
+        below = k.let(k.total("max", zero, s + 1, rows, lambda i: k.op("abs", k.at(w, i, s))))
+        largest = k.let(k.op("max", below, k.op("abs", alpha)))
+        scale = k.let(
+            k.op(
+                "select",
+                k.op("gt", largest, big),
+                small,
+                k.op("select", k.op("lt", largest, small), big, one),
+            )
+        )
+        rest = k.let(
+            k.total("add", zero, s + 1, rows, lambda i: k.op("square", k.op("mul", k.at(w, i, s), scale)))
+        )
+        scaled = k.let(k.op("mul", alpha, scale))
+        norm = k.op("sqrt", k.op("add", k.op("square", scaled), rest))
+        norm = k.let(k.op("mul", norm, k.inverse(scale)))
+        idle = k.let(k.op("eq", below, zero))
+        beta = k.let(
+            k.op("select", idle, alpha, k.op("select", k.op("lt", alpha, zero), norm, k.op("neg", norm)))
+        )
+        difference = k.op("sub", beta, alpha)
+        tau = k.let(k.op("select", idle, zero, k.op("div", difference, beta)))
+        factor = k.let(k.op("select", idle, zero, k.op("neg", k.inverse(difference))))
+        k.set(taus, (s,), tau)
+        k.loop(s + 1, rows, lambda i: k.set(w, (i, s), k.op("mul", k.at(w, i, s), factor)), ordered=True)
+        k.set(w, (s, s), beta)
+        _apply(k, w, s, tau, w, along, rows, s + 1, columns)
+
+    k.loop(0, min(rows, columns), step, ordered=True)
+
+
+def _apply(
+    k: Kernel,
+    v: Buffer,
+    s: Affine,
+    tau: Expr,
+    w: Buffer,
+    along: Buffer,
+    rows: int,
+    first: Affine,
+    columns: int,
+) -> None:
+    """Apply the reflection number s, whose vector is below the diagonal of v, to columns of w."""
+    k.loop(first, columns, lambda j: k.set(along, (j,), k.at(w, s, j)))
+
+    def gather(i: Affine) -> None:
+        factor = k.let(k.at(v, i, s))
+        k.loop(
+            first,
+            columns,
+            lambda j: k.set(along, (j,), k.op("fma", factor, k.at(w, i, j), k.at(along, j))),
+        )
+
+    k.loop(s + 1, rows, gather, ordered=True)
+    k.loop(first, columns, lambda j: k.set(along, (j,), k.op("mul", k.at(along, j), tau)))
+    k.loop(first, columns, lambda j: k.set(w, (s, j), k.op("sub", k.at(w, s, j), k.at(along, j))))
+
+    def spread(i: Affine) -> None:
+        factor = k.let(k.at(v, i, s))
+        k.loop(
+            first, columns, lambda j: k.set(w, (i, j), k.less_product(k.at(w, i, j), factor, k.at(along, j)))
+        )
+
+    k.loop(s + 1, rows, spread, ordered=True)
+
+
+def product_of_reflections(
+    k: Kernel, v: Buffer, taus: Buffer, q: Buffer, rows: int, columns: int, count: int
+) -> None:
+    """The first columns of the product of `count` reflections, into q."""
+    dtype = v.dtype
+    zero, one = k.number(0, dtype), k.number(1, dtype)
+    along = k.array(dtype, columns)
+
+    def unit(i: Affine, j: Affine) -> Expr:
+        return k.op("select", k.is_at(k.exprs.index(i, I32), j), one, zero)
+
+    fill(k, q, rows, columns, unit)
+
+    def step(t: Affine) -> None:
+        s = count - 1 - t
+        tau = k.let(k.at(taus, s))
+        _apply(k, v, s, tau, q, along, rows, s, columns)
+
+    k.loop(0, count, step, ordered=True)

@@ -1,0 +1,173 @@
+"""How operations on matrices are compiled: as loops where the matrices are small, else by calls of LAPACK.
+
+The `emit` rules of the primitives get a `Matrices` from their context. A method says in its result whether it has
+done the work; where it has not, the primitive's `impl` runs by a host call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from wengert.compiler import dense, dense_kernels
+from wengert.compiler.affine import Affine
+from wengert.compiler.dense import Bound, Kernel
+from wengert.compiler.dense_kernels import Read
+from wengert.compiler.loops import I32, Expr, View
+
+if TYPE_CHECKING:
+    from wengert.compiler.lower import Block, Operand
+
+
+def _written_out(*sizes: int) -> bool:
+    return max(sizes) <= dense.WRITTEN_OUT
+
+
+class Matrices:
+    """Appends decompositions of stacks of matrices to a block."""
+
+    def __init__(self, block: Block):
+        self.block = block
+
+    # ---- elimination
+
+    def solve(self, outs: Sequence[View], a: Operand, b: Operand) -> bool:
+        """x with a @ x = b."""
+        *batch, n, columns = b.aval.shape
+        if not dense.is_small(b.aval.dtype, n, columns):
+            return False
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            dense_kernels.solve(k, n, columns, _reader(k, a, at), _reader(k, b, at), _Put(k, outs[0], at))
+
+        dense.over(self.block, batch, _written_out(n, columns), one)
+        return True
+
+    def lu(self, outs: Sequence[View], x: Operand) -> bool:
+        """The factors, the pivots and the permutation."""
+        *batch, rows, columns = x.aval.shape
+        if not dense.is_small(x.aval.dtype, rows, columns):
+            return False
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            puts = [_Put(k, o, at) for o in outs]
+            dense_kernels.lu(k, rows, columns, _reader(k, x, at), *puts)
+
+        dense.over(self.block, batch, _written_out(rows, columns), one)
+        return True
+
+    def determinant(self, outs: Sequence[View], x: Operand) -> bool:
+        *batch, n, _ = x.aval.shape
+        if not dense.is_small(x.aval.dtype, n):
+            return False
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            _Put(k, outs[0], at)(dense_kernels.determinant(k, n, _reader(k, x, at)))
+
+        dense.over(self.block, batch, _written_out(n), one)
+        return True
+
+    # ---- triangular matrices
+
+    def cholesky(self, outs: Sequence[View], x: Operand) -> bool:
+        *batch, n, _ = x.aval.shape
+        if not dense.is_small(x.aval.dtype, n):
+            return False
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            dense_kernels.cholesky(k, n, _reader(k, x, at), _Put(k, outs[0], at))
+
+        dense.over(self.block, batch, _written_out(n), one)
+        return True
+
+    def triangular_solve(
+        self,
+        outs: Sequence[View],
+        a: Operand,
+        b: Operand,
+        *,
+        left_side: bool,
+        lower: bool,
+        transpose_a: bool,
+        conjugate_a: bool,
+        unit_diagonal: bool,
+    ) -> bool:
+        """x with op(a) @ x = b, or x @ op(a) = b: each is a lower triangular system in other indices."""
+        *batch, rows, columns = b.aval.shape
+        n, count = (rows, columns) if left_side else (columns, rows)
+        if not dense.is_small(b.aval.dtype, n, count):
+            return False
+        turned = transpose_a == left_side  # which element of a is at (i, j) of the system
+        backwards = lower == turned
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            read_a, read_b, put = _reader(k, a, at), _reader(k, b, at), _Put(k, outs[0], at)
+
+            def place(i: Affine) -> Affine:
+                return n - 1 - i if backwards else i
+
+            def system(i: Affine, j: Affine) -> Expr:
+                i, j = place(i), place(j)
+                return read_a(j, i) if turned else read_a(i, j)
+
+            def right(i: Affine, j: Affine) -> Expr:
+                return read_b(place(i), j) if left_side else read_b(j, place(i))
+
+            def found(i: Affine, j: Affine, value: Expr) -> None:
+                if left_side:
+                    put(place(i), j, value)
+                else:
+                    put(j, place(i), value)
+
+            dense_kernels.substitute(k, n, count, system, right, found, unit_diagonal)
+
+        dense.over(self.block, batch, _written_out(n, count), one)
+        return True
+
+    # ---- reflections
+
+    def qr(self, outs: Sequence[View], x: Operand, *, pivoting: bool, full_matrices: bool) -> bool:
+        *batch, rows, columns = x.aval.shape
+        if pivoting or not dense.is_small(x.aval.dtype, rows, columns):
+            return False
+        width = outs[0].shape[-1]
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            dtype, count = x.aval.dtype, min(rows, columns)
+            w, taus, q = k.array(dtype, rows, columns), k.array(dtype, count), k.array(dtype, rows, width)
+            dense_kernels.fill(k, w, rows, columns, _reader(k, x, at))
+            dense_kernels.reflect(k, w, taus, rows, columns)
+            dense_kernels.product_of_reflections(k, w, taus, q, rows, width, count)
+            put_q, put_r, zero = _Put(k, outs[0], at), _Put(k, outs[1], at), k.number(0, dtype)
+            k.loop(0, rows, lambda i: k.loop(0, width, lambda j: put_q(i, j, k.at(q, i, j))), ordered=True)
+
+            def row(i: Affine) -> None:
+                k.loop(0, columns, lambda j: put_r(i, j, upper(i, j)))
+
+            def upper(i: Affine, j: Affine) -> Expr:
+                below = k.op("lt", k.exprs.index(j, I32), k.exprs.index(i, I32))
+                return k.op("select", below, zero, k.at(w, i, j))
+
+            k.loop(0, count, row, ordered=True)
+            k.loop(count, width, lambda i: k.loop(0, columns, lambda j: put_r(i, j, zero)), ordered=True)
+
+        dense.over(self.block, batch, _written_out(rows, columns), one)
+        return True
+
+
+def _reader(k: Kernel, operand: Operand, at: Sequence[Affine]) -> Read:
+    return lambda i, j: k.read(operand, (*at, i, j))
+
+
+class _Put:
+    """Stores an element of a result: its last indices, then the value."""
+
+    __slots__ = ("at", "kernel", "out")
+
+    def __init__(self, kernel: Kernel, out: View, at: Sequence[Affine]):
+        self.kernel, self.out, self.at = kernel, out, at
+
+    def __call__(self, *index_and_value: Bound | Expr) -> None:
+        *index, value = index_and_value
+        assert isinstance(value, Expr)
+        self.kernel.put(self.out, (*self.at, *index), value)
