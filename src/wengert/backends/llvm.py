@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wengert.backends import scalars, vectorise
+from wengert.backends import scalars, sorting, vectorise
 from wengert.backends.frame import Dependencies, Frame, memory_type
 from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Module, Value
 from wengert.backends.routines import Routines
@@ -24,8 +24,10 @@ from wengert.compiler.loops import (
     Let,
     Load,
     Loop,
+    Op,
     Piecewise,
     Program,
+    RowSort,
     Stmt,
     Store,
     View,
@@ -489,6 +491,9 @@ class _Emitter:
             b.memcpy(self.view(frame, to), self.view(frame, source), b.const(I64, size))
         elif stmt.name == "gemm":
             self.gemm(frame, stmt, stmt.payload)
+        elif isinstance(stmt.payload, RowSort):
+            addresses = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
+            sorting.emit_call(b, stmt, addresses, self.attributes)
         else:
             views = [*stmt.inputs, *stmt.outputs]
             addresses = b.alloca(PTR, max(len(views), 1))

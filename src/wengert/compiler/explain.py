@@ -34,6 +34,7 @@ from wengert.compiler.loops import (
     Loop,
     Op,
     Program,
+    RowSort,
     Stmt,
     Store,
     View,
@@ -73,7 +74,7 @@ class Kernel:
     """What a kernel does. Numbers are for one run of it; `inner` are the kernels of a sequential loop or a branch."""
 
     def __init__(self, kind: str, stmts: Sequence[Stmt] = ()):
-        self.kind = kind  # "loops", "gemm", "host", "copy", "scan", "while", "cond"
+        self.kind = kind  # "loops", "gemm", "host", "copy", "sort", "argsort", "scan", "while", "cond"
         self.stmts = list(stmts)
         self.title = kind
         self.notes: list[str] = []
@@ -233,6 +234,8 @@ class _Analysis:
         elif stmt.name == "host":
             name = stmt.source.primitive.name if stmt.source is not None else "constant"
             kernel.title = f"{name} in NumPy: a call out of the compiled program"
+        elif isinstance(stmt.payload, RowSort):
+            kernel.title = f"{stmt.name} of {stmt.payload.count} rows of {stmt.payload.n}"
         else:
             kernel.title = "copy"
         return kernel
@@ -417,7 +420,7 @@ class Report:
         self.out += [f"{inside}{text}" for text in _aligned(kernel.loops)]
         self.labelled(inside, "lines", self.lines(kernel, self.width - len(inside) - _LABEL))
         self.labelled(inside, "notes", kernel.notes)
-        if kernel.kind in ("loops", "gemm", "host"):
+        if kernel.kind in ("loops", "gemm", "host", "sort", "argsort"):
             self.wrapped(inside, "memory", self.traffic(kernel))
             if kernel.operations:
                 self.wrapped(inside, "work", _work(kernel))

@@ -38,6 +38,7 @@ from wengert.compiler.loops import (
     Op,
     Piecewise,
     Program,
+    RowSort,
     Stmt,
     Store,
     View,
@@ -228,9 +229,25 @@ class _Machine:
         elif stmt.name == "copy":
             self.whole(stmt.outputs[0], reading=False)[...] = self.whole(stmt.inputs[0])
             self.filled(stmt.outputs[0])
+        elif isinstance(stmt.payload, RowSort):
+            self.sort(stmt, stmt.payload)
         else:
             assert stmt.name == "gemm", stmt.name
             self.gemm(stmt, stmt.payload)
+
+    def sort(self, stmt: Call, job: RowSort) -> None:
+        rows = [self.whole(v).reshape(job.count, job.n) for v in stmt.inputs]
+        out = self.whole(stmt.outputs[0], reading=False).reshape(job.count, job.n)
+        if stmt.name == "sort":
+            out[...] = np.sort(rows[0], 1)
+            if job.least is not None:
+                out[:, job.least :] = out[:, :1]
+        elif job.again:
+            then = np.argsort(np.take_along_axis(rows[0], rows[1], 1), 1, kind="stable")
+            out[...] = np.take_along_axis(rows[1], then, 1)
+        else:
+            out[...] = np.argsort(rows[0], 1, kind="stable")
+        self.filled(stmt.outputs[0])
 
     def gemm(self, stmt: Call, g: Gemm) -> None:
         operands = []

@@ -489,6 +489,7 @@ class Call(Stmt):
     host   `payload` is a Python callable that takes NumPy arrays of `inputs` and fills those of `outputs`
     gemm   outputs[0] = inputs[0] @ inputs[1]; `payload` is a `Gemm`
     copy   outputs[0] = inputs[0], of equal size
+    sort, argsort   rows of integers in ascending order, in place; their places in this order; a `RowSort`
     """
 
     __slots__ = ("inputs", "name", "outputs", "payload")
@@ -518,6 +519,23 @@ class Gemm:
     ):
         self.batch, self.m, self.n, self.k = batch, m, n, k
         self.offsets, self.strides = offsets, strides
+
+
+class RowSort:
+    """`count` rows of `n` elements to sort.
+
+    Of "sort", with `least`: only so many of the least elements of a row are wanted, the others may be lost. Of
+    "argsort" with `again`: the places (the second input) are in an order already, which stays for equal keys.
+    """
+
+    __slots__ = ("again", "count", "least", "n")
+
+    def __init__(self, count: int, n: int, least: int | None = None, again: bool = False):
+        self.count, self.n, self.least, self.again = count, n, least, again
+
+    def __repr__(self) -> str:
+        least = "" if self.least is None else f" least={self.least}"
+        return f"rows={self.count} n={self.n}{least}{' again' if self.again else ''}"
 
 
 class Loop(Stmt):

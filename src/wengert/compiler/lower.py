@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import contract, control, nest
+from wengert.compiler import contract, control, convolve, nest, sorting
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     I64,
@@ -345,9 +345,31 @@ class Block:
         """Append a dot product; for the `emit` rule of dot_general."""
         contract.lower_dot(self, out, lhs, rhs, contracting, batch)
 
+    def sort(self, outs: Sequence[View], operands: Sequence[Operand], dimension: int, num_keys: int) -> bool:
+        """Append a stable sort, for the `emit` rule of the primitive; False if there is no native code for it."""
+        if not sorting.can_sort(operands, dimension, num_keys):
+            return False
+        sorting.lower_sort(self, outs, operands, dimension, num_keys)
+        return True
+
+    def top_k(self, outs: Sequence[View], operand: Operand, k: int, axis: int) -> bool:
+        """Append the greatest elements and their places; False if there is no native code for them."""
+        if not sorting.can_sort([operand], axis, 1):
+            return False
+        sorting.lower_top_k(self, outs, operand, k, axis)
+        return True
+
+    def place_of_extremum(self, out: View, operand: Operand, axis: int, combine: str, start: Any) -> None:
+        """Append the places of the first extrema along an axis."""
+        sorting.lower_place_of_extremum(self, out, operand, axis, combine, start)
+
+    def conv(self, out: View, lhs: Operand, rhs: Operand, **params: Any) -> None:
+        """Append a convolution; for the `emit` rule of conv_general_dilated."""
+        convolve.lower_conv(self, out, lhs, rhs, **params)
+
     def while_loop(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
         """Append a while loop; for the `emit` rule of the primitive."""
-        return control.lower_while(self, outs, [o.view() for o in operands], **params)
+        return control.lower_while(self, outs, operands, **params)
 
     def cond(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
         """Append a branch; for the `emit` rule of the primitive."""

@@ -212,6 +212,13 @@ def _arg_extremum(name: str) -> Primitive:
         axes, dim = batched_axes(axes, dims[0])
         return prim.bind(args[0], axes=axes, index_dtype=index_dtype), dim
 
+    def emit(ctx: Any, outs: Any, x: Any, *, axes: Shape, index_dtype: Any) -> Any:
+        if not ctx.is_native(x.aval.dtype) or not ctx.is_native(outs[0].dtype):
+            return None
+        combine, start = ("max", least) if name == "argmax" else ("min", greatest)
+        ctx.place_of_extremum(outs[0], x, axes[0], combine, start(x.aval.dtype))
+        return outs
+
     prim = Primitive(
         name,
         "other",
@@ -219,6 +226,8 @@ def _arg_extremum(name: str) -> Primitive:
         impl=impl,
         jvp=zero_jvp(lambda: prim),
         batch=batch,
+        emit=emit,
+        access="stored",
     )
     return prim
 

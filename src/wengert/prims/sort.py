@@ -59,9 +59,9 @@ def _sort_impl(xp: Any, *xs: Any, dimension: int, is_stable: bool, num_keys: int
     xs = tuple([xp.asarray(x) for x in xs])
     keys = [sortable(x) for x in xs[:num_keys]]
     if len(xs) == 1:
-        found = xp.sort(keys[0], axis=dimension)
-        if keys[0].dtype.kind in "fc" and is_stable and ((found == 0) & xp.signbit(found.real)).any():
-            found = xp.sort(keys[0], axis=dimension, kind="stable")  # zeros of both signs are equal
+        # zeros of both signs are equal; NumPy's fastest sort may exchange them, or make one of the other
+        signs = keys[0].dtype.kind in "fc" and ((keys[0] == 0) & xp.signbit(keys[0].real)).any()
+        found = xp.sort(keys[0], axis=dimension, kind="stable" if signs else None)
         return [found.astype(xs[0].dtype, copy=False)]
     if num_keys == 1:
         order = xp.argsort(keys[0], axis=dimension, kind="stable")
@@ -87,6 +87,10 @@ def _sort_batch(axis: Any, args: Any, dims: Any, *, dimension: int, is_stable: b
     return outs, [0] * len(outs)
 
 
+def _sort_emit(ctx: Any, outs: Any, *xs: Any, dimension: int, is_stable: bool, num_keys: int) -> Any:
+    return outs if ctx.sort(outs, xs, dimension, num_keys) else None
+
+
 sort_p = Primitive(
     "sort",
     "library",
@@ -94,6 +98,8 @@ sort_p = Primitive(
     impl=_sort_impl,
     jvp=_sort_jvp,
     batch=_sort_batch,
+    emit=_sort_emit,
+    access="stored",
     multiple_results=True,
 )
 
@@ -159,6 +165,10 @@ def _top_k_batch(axis_: Any, args: Any, dims: Any, *, k: int, axis: int, is_stab
     return outs, [dims[0]] * 2
 
 
+def _top_k_emit(ctx: Any, outs: Any, x: Any, *, k: int, axis: int, is_stable: bool) -> Any:
+    return outs if ctx.top_k(outs, x, k, axis) else None
+
+
 top_k_p = Primitive(
     "top_k",
     "library",
@@ -166,6 +176,8 @@ top_k_p = Primitive(
     impl=_top_k_impl,
     jvp=_top_k_jvp,
     batch=_top_k_batch,
+    emit=_top_k_emit,
+    access="stored",
     multiple_results=True,
 )
 
