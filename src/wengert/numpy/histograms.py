@@ -139,7 +139,8 @@ def _spread(x: Any, n: int) -> Any:
 def _bin(x: Any, edges: Any) -> Any:
     """The bin of each element; a number beyond the last bin if there is none."""
     n = edges.size - 1
-    place = lax.sub(searchsorted(edges, x, side="right"), scalar(1, dtypes.canonicalize_dtype(int)))
+    place = searchsorted(edges, x, side="right")
+    place = lax.sub(place, scalar(1, place.dtype))
     place = where(ufuncs.equal(x, edges[n]), n - 1, place)
     return where(lax.lt(place, lax.full_like(place, 0)), n, place)
 

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from wengert import lax
-from wengert.core import dtypes
 from wengert.core.array import ArrayBase
 from wengert.core.source import user_context
 from wengert.core.trace import Tracer
-from wengert.numpy import ufuncs
+from wengert.numpy import reductions, ufuncs
 from wengert.numpy._util import (
     ArrayLike,
     Axis,
@@ -642,12 +641,7 @@ def trace(
 ) -> Any:
     """The sum of the diagonal of the matrices in two axes."""
     refuse_out("trace", out)
-    elements = diagonal(a, offset, axis1, axis2)
-    if dtype is not None:
-        elements = convert(elements, user_dtype(dtype, "trace"))
-    elif elements.dtype.kind in "bi" and elements.dtype.itemsize < 4:
-        elements = convert(elements, dtypes.canonicalize_dtype(int))
-    return lax.reduce_sum(elements, axes=(elements.ndim - 1,))
+    return reductions.sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
 def fill_diagonal(a: ArrayLike, val: ArrayLike, wrap: bool = False, *, inplace: bool = True) -> Any:

@@ -150,8 +150,8 @@ def searchsorted(
     if sorter is not None:
         a = take(a, sorter, 0)
     a, v = promote_dtypes(a, v)
-    index_dtype = dtypes.canonicalize_dtype(int)
     n = a.shape[0]
+    index_dtype = np.dtype(np.int32 if n < 2**31 else np.int64)
     if n == 0:
         return lax.full(v.shape, 0, index_dtype)
     if method == "compare_all":

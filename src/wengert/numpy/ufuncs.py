@@ -217,7 +217,7 @@ def rint(x: ArrayLike, /) -> Any:
     """The nearest integral value, elementwise; halves go to the even neighbour."""
     x = as_array(x, "rint")
     if dtypes.kind_of(x.dtype) in "biu":
-        return convert(x, dtypes.result_type(float), True)
+        return convert(x, dtypes.result_type(float))
     return _round_even(x)
 
 
@@ -247,7 +247,9 @@ def imag(val: ArrayLike, /) -> Any:
 
 def angle(z: ArrayLike, deg: bool = False) -> Any:
     """The argument of complex numbers in (-pi, pi], elementwise; in degrees if `deg`."""
-    (z,) = promote_inexact("angle", z)
+    z = as_array(z, "angle")
+    if dtypes.kind_of(z.dtype) in "biu":
+        z = convert(z, dtypes.result_type(float))
     result = lax.atan2(_imag(z), _real(z))
     return rad2deg(result) if deg else result
 
