@@ -37,6 +37,7 @@ from wengert.compiler.nest import work
 from wengert.compiler.rewrite import children, statements, values, walk
 
 _REGISTER_BYTES = 16  # temporaries that LLVM may keep in registers
+_FUSED = ("float32", "float64")  # whose products are added to sums in one operation
 _GRAIN_COST = 20_000.0  # vector additions that are worth handing to a thread
 
 
@@ -169,16 +170,18 @@ class _Emitter:
 
     def accumulate(self, frame: Frame, stmt: Accumulate) -> None:
         combine, identity = frame.combiners[stmt.name]
-        total = frame.names[stmt.name]
-        total, value = frame.same_lanes([total, frame.emit(stmt.value)])
+        total, dtype, value = frame.names[stmt.name], identity.dtype, stmt.value
+        if combine == "add" and isinstance(value, Op) and value.name == "mul" and dtype.name in _FUSED:
+            x, y, total = frame.same_lanes([*(frame.emit(a) for a in value.args), total])
+            after = frame.b.fma(x, y, total)
+        else:
+            total, new = frame.same_lanes([total, frame.emit(value)])
+            after = scalars.apply(frame.b, combine, [total, new], dtype, dtype)
         mask = frame.lane_mask()
-        if mask is not None:
-            # lanes beyond the end leave the total as it is
-            mask, total, value = frame.same_lanes([mask, total, value])
-            value = frame.b.select(mask, value, self.identity(frame, stmt.name, value.type.lanes))
-        frame.names[stmt.name] = scalars.apply(
-            frame.b, combine, [total, value], identity.dtype, identity.dtype
-        )
+        if mask is not None:  # lanes beyond the end leave the total as it is
+            mask, total, after = frame.same_lanes([mask, total, after])
+            after = frame.b.select(mask, after, total)
+        frame.names[stmt.name] = after
         frame.forget([stmt.name])
 
     # ---- loops over elements

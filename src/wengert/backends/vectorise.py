@@ -14,6 +14,8 @@ _LONG = 4  # vectors that a reduction works on at a time, to hide the latency of
 
 def lanes_of(loop: For, vector_bits: int) -> int:
     """How many lanes the loop gets, when it comes to its turn; 1 means that it stays scalar."""
+    if loop.lanes:
+        return loop.lanes
     trips = loop.hi - loop.lo
     if trips < 2 or loop.ordered or not _can_be_vector(loop):
         return 1

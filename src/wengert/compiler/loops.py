@@ -374,9 +374,11 @@ class For(Stmt):
 
     A `batch` loop does the same to each of many small things, which have their local buffers to themselves in
     each iteration. A backend runs its iterations side by side, in lanes, whatever is inside.
+
+    `lanes` says how many iterations run side by side, where that is decided already; 0: the backend chooses.
     """
 
-    __slots__ = ("axis", "batch", "body", "end", "first", "hi", "lo", "ordered", "parallel")
+    __slots__ = ("axis", "batch", "body", "end", "first", "hi", "lanes", "lo", "ordered", "parallel")
 
     def __init__(
         self,
@@ -390,9 +392,10 @@ class For(Stmt):
         first: Affine | None = None,
         end: Affine | None = None,
         batch: bool = False,
+        lanes: int = 0,
     ):
         super().__init__()
-        self.axis, self.lo, self.hi, self.body = axis, lo, hi, body
+        self.axis, self.lo, self.hi, self.body, self.lanes = axis, lo, hi, body, lanes
         self.parallel, self.ordered, self.batch = parallel, ordered, batch
         self.first, self.end = first, end
 

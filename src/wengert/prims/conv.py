@@ -398,6 +398,17 @@ def _conv_batch(axis: Any, args: Any, dims: Any, **params: Any) -> Any:
     return _split_axis(found, split, axis.size), split
 
 
+def _conv_emit(ctx: Any, outs: Any, x: Any, k: Any, *, preferred_element_type: Any, **params: Any) -> Any:
+    for dtype in (outs[0].dtype, x.aval.dtype, k.aval.dtype):
+        if (dtype.kind not in "iu" and dtype.name not in ("float32", "float64")) or not ctx.is_native(dtype):
+            return None
+    if 0 in (*x.aval.shape, *k.aval.shape, *outs[0].shape):
+        return None
+    del params["precision"]
+    ctx.conv(outs[0], x, k, **params)
+    return outs
+
+
 conv_general_dilated_p: Primitive = Primitive(
     "conv_general_dilated",
     "contraction",
@@ -406,7 +417,8 @@ conv_general_dilated_p: Primitive = Primitive(
     jvp=_conv_jvp,
     transpose=_conv_transpose,
     batch=_conv_batch,
-    access="stored",
+    emit=_conv_emit,
+    access="view",
     hidden_params=("precision",),
 )
 
