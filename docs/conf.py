@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import wengert
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+# the class is described under the name that users know
+wengert.Array.__name__ = wengert.Array.__qualname__ = "Array"
 
 project = "Wengert"
 author = "Wengert developers"
@@ -13,20 +21,22 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
-    "sphinx.ext.viewcode",
+    "reference",
 ]
 exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
-default_role = "code"  # `x` in a docstring is code
 autodoc_typehints = "none"  # signatures stay readable; the docstrings say what is taken
 autodoc_preserve_defaults = True
 autodoc_member_order = "alphabetical"
 add_module_names = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+napoleon_attr_annotations = False
 
 html_theme = "furo"
 html_title = f"Wengert {version}"

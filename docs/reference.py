@@ -1,0 +1,162 @@
+"""The `reference` directive: the API reference of one module, from its docstrings.
+
+    ```{reference} wengert.numpy
+    ```
+
+It describes the names that the module offers: those of `__all__`; or else what it defines, and what it imports under
+an explicit name (`from a import b as b`). Left out are modules, primitives (`sin_p`) and what comes from NumPy. A class
+that several modules offer is described on one page, and the others lead there.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import re
+import sys
+from types import GenericAlias, ModuleType
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from wengert.numpy import ufunc
+
+# Where a class is described, if more than one of them offers it: the first here.
+CLASSES_FIRST_IN = (
+    "wengert.sharding", "wengert.stages", "wengert.custom_derivatives", "wengert.custom_batching", "wengert.tree_util",
+    "wengert.extend.core", "wengert.profiler", "wengert.explain", "wengert.errors",
+)  # fmt: skip
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """The names that a module offers, in alphabetical order."""
+    names = set(getattr(module, "__all__", ())) or _exported(module)
+    return sorted((n for n in names if _is_described(n, getattr(module, n))), key=str.lower)
+
+
+def _exported(module: ModuleType) -> set[str]:
+    """What a module without `__all__` defines, or imports under an explicit name."""
+    source = inspect.getsource(module)
+    found = set(getattr(module, "_LATE", ()))
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            found.add(statement.name)
+        elif isinstance(statement, ast.ImportFrom):
+            found |= {a.name for a in statement.names if a.asname == a.name}
+        elif isinstance(statement, ast.Assign):
+            found |= {t.id for t in statement.targets if isinstance(t, ast.Name)}
+        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            found.add(statement.target.id)
+    return {name for name in found if not name.startswith("_")}
+
+
+def _is_described(name: str, value: Any) -> bool:
+    if isinstance(value, ModuleType) or name.endswith("_p"):
+        return False
+    home = (getattr(value, "__module__", None) or "").partition(".")[0]
+    return home not in ("numpy", "ml_dtypes", "typing") or getattr(sys.modules[home], name, None) is not value
+
+
+@functools.cache
+def _home_of_class(cls: type) -> str | None:
+    for name in CLASSES_FIRST_IN:
+        module = importlib.import_module(name)
+        if any(getattr(module, n) is cls for n in public_names(module)):
+            return name
+    return None
+
+
+class Reference(SphinxDirective):
+    """The directive; its argument is the module."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        module = importlib.import_module(self.arguments[0])
+        lines, elsewhere = [f".. automodule:: {module.__name__}", "   :no-members:", ""], []
+        for name in public_names(module):
+            value = getattr(module, name)
+            home = _home_of_class(value) if inspect.isclass(value) else None
+            if f"{module.__name__}.{name}" in sys.modules:  # as `wengert.explain`, in a module of this name
+                elsewhere.append(f":py:mod:`{name} <{module.__name__}.{name}>`")
+            elif home not in (None, module.__name__):
+                elsewhere.append(f":py:class:`{name} <{value.__module__}.{value.__qualname__}>`")
+            else:
+                lines += _described(f"{module.__name__}.{name}", value)
+        if elsewhere:
+            lines += ["", f"Described on other pages: {', '.join(elsewhere)}."]
+        return self.parse_text_to_nodes("\n".join(["```{eval-rst}", *lines, "```"]))
+
+
+def _described(path: str, value: Any) -> list[str]:
+    if inspect.isclass(value):
+        kind = "exception" if issubclass(value, BaseException) else "class"
+        options = ["   :members:", "   :undoc-members:"] if value.__name__ == path.rpartition(".")[2] else []
+        return [f".. auto{kind}:: {path}", *options, ""]
+    if isinstance(value, ufunc):
+        operands = "x" if value.nin == 1 else "x1, x2"
+        return [f".. autofunction:: {path}({operands}, /, out=None, where=None)", ""]
+    if callable(value) and not hasattr(value, "__origin__"):  # a type alias has an origin
+        return [f".. autofunction:: {path}", ""]
+    return [f".. autodata:: {path}", *([] if isinstance(value, float) else ["   :no-value:"]), ""]
+
+
+# ------------------------------------------------------------------------------- docstrings are plain text, not markup
+
+_CODE = re.compile(r"``(?P<double>.+?)``|`(?P<single>[^`]+)`", re.DOTALL)
+_SPECIAL = re.compile(r"[*|\\]|(?<=\w)_(?=\W|$)")
+
+
+def escape(text: str) -> str:
+    """Plain text with `code` in it as reStructuredText: nothing else in it is markup."""
+    parts, at = [], 0
+    for code in _CODE.finditer(text):
+        parts.append(_SPECIAL.sub(r"\\\g<0>", text[at : code.start()]))
+        after = text[code.end() : code.end() + 1]
+        parts.append(f"``{code['double'] or code['single']}``" + ("\\ " if after.isalnum() else ""))
+        at = code.end()
+    parts.append(_SPECIAL.sub(r"\\\g<0>", text[at:]))
+    return "".join(parts)
+
+
+def plain_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Escape a docstring, but not the programs in it, which follow a `::`."""
+    if isinstance(value, GenericAlias) and inspect.getdoc(value.__origin__) == "\n".join(lines).strip():
+        lines[:] = [f"Another name for ``{value}``."]
+        return
+    done: list[str] = []
+    waiting: list[str] = []
+    margin: int | None = None  # of the line with the `::`, while in its program
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        if margin is not None and line.strip() and indent <= margin:
+            margin = None
+        if margin is not None:
+            done.append(line)
+            continue
+        waiting.append(line)
+        if line.rstrip().endswith("::"):
+            margin = indent
+            done += escape("\n".join(waiting)).split("\n")
+            waiting = []
+    done += escape("\n".join(waiting)).split("\n") if waiting else []
+    # a blank first line: else what precedes a colon in the docstring of a property would pass for its type
+    lines[:] = ["", *done] if what in ("attribute", "property") else done
+
+
+def skip_member(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the fields of a named tuple, which its docstring describes."""
+    return True if (inspect.getdoc(value) or "").startswith("Alias for field number") else None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    directive: type[Directive] = Reference
+    app.add_directive("reference", directive)
+    app.connect("autodoc-process-docstring", plain_docstring, priority=100)  # before napoleon
+    app.connect("autodoc-skip-member", skip_member)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
