@@ -119,8 +119,8 @@ def isdtype(dtype: DTypeLike, kind: Any) -> bool:
 
 
 def iscomplexobj(x: Any) -> bool:
-    """Whether the dtype is complex."""
-    return dtypes.kind_of(as_array(x).dtype) == "c"
+    """Whether the dtype is complex, of an array or of anything that has a dtype."""
+    return dtypes.kind_of(x.dtype if hasattr(x, "dtype") else as_array(x).dtype) == "c"
 
 
 def isrealobj(x: Any) -> bool:

@@ -268,7 +268,7 @@ class custom_jvp(_Rule):
         rule, symbolic = self.jvp, self.symbolic_zeros
 
         def flat_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-            given = tuple(tree.unflatten(split.in_tree, primals))
+            given = tuple(tree.unflatten(split.in_tree, [result(p) for p in primals]))
             shown = tuple(tree.unflatten(split.in_tree, [_visible(t, symbolic) for t in tangents]))
             pair = rule(*split.nondiff, given, shown)
             return _checked_jvp(pair, fun_name(rule), name, outputs)
@@ -398,9 +398,9 @@ class _FlatForward:
         return fun_name(self.fwd)
 
     def __call__(self, primals: Sequence[Any], nonzeros: Sequence[bool]) -> tuple[list[Any], list[Any], Fun]:
-        given: Sequence[Any] = primals
+        given: Sequence[Any] = [result(p) for p in primals]
         if self.symbolic:
-            given = [CustomVJPPrimal(p, nz) for p, nz in zip(primals, nonzeros, strict=True)]
+            given = [CustomVJPPrimal(p, nz) for p, nz in zip(given, nonzeros, strict=True)]
         pair = self.fwd(*self.split.merge(given))
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise TypeError(

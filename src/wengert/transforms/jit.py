@@ -3,6 +3,7 @@ then on."""
 
 from __future__ import annotations
 
+import functools
 import operator
 import types
 import weakref
@@ -19,6 +20,7 @@ from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.source import api_boundary, filter_traceback
 from wengert.core.staging import eval_jaxpr, hoist_consts, stage
 from wengert.core.trace import Tracer, as_array, current_trace, eval_trace
+from wengert.core.zeros import Zero, instantiate
 from wengert.prims.call import jit_p
 from wengert.transforms import calls
 from wengert.transforms.api_util import (
@@ -345,13 +347,17 @@ class JitFunction:
 _STATIC = object()
 _NUMBERS = frozenset((bool, int, float, complex))
 _make_call: Callable[[Entry], Callable[[Sequence[Array]], Any]] | None = None
+_prepare: Callable[[], object] | None = None
 
 
-def set_call_maker(make: Callable[[Entry], Callable[[Sequence[Array]], Any]]) -> None:
+def set_call_maker(
+    make: Callable[[Entry], Callable[[Sequence[Array]], Any]], prepare: Callable[[], object] | None = None
+) -> None:
     """Say how a traced function becomes a call of compiled code, for arguments that are Arrays; the
-    dispatcher, a layer above, does so."""
-    global _make_call
+    dispatcher, a layer above, does so. `prepare` is told when a function is jitted, which is before it is called."""
+    global _make_call, _prepare
     _make_call = make
+    _prepare = prepare
 
 
 def clear_caches() -> None:
@@ -465,6 +471,8 @@ def jit(
             f"static_argnames and donate_argnames cannot intersect. Arguments {both[1] or both[0]} appear in both:"
             " a static argument is a Python value, whose memory no result can take."
         )
+    if _prepare is not None:
+        _prepare()
     jitted = JitFunction(fun, static, donate, keep_unused, inline)
     if in_shardings is None and out_shardings is None and device is None:
         return jitted
@@ -524,11 +532,19 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
       fun: a function of arrays or pytrees.
       args, kwargs: its arguments, or anything in their place that has a shape and a dtype.
     Returns:
-      A pytree of `ShapeDtypeStruct`.
+      A pytree of `ShapeDtypeStruct`. `fun` may return such itself, in the place of arrays.
     """
     if isinstance(fun, JitFunction):
         return fun.eval_shape(*args, **kwargs)
     flat, in_tree = tree.flatten((args, kwargs))
-    flat_fun = FlatFun(fun, in_tree, wants_kwargs=True)
+
+    @functools.wraps(fun)
+    def of_arrays(*args: Any, **kwargs: Any) -> Any:
+        return tree.map(
+            lambda x: instantiate(Zero(shaped(x))) if isinstance(x, ShapeDtypeStruct) else x,
+            fun(*args, **kwargs),
+        )
+
+    flat_fun = FlatFun(of_arrays, in_tree, wants_kwargs=True)
     closed = stage(flat_fun, [shaped(x) for x in flat], fun_name(fun))
     return tree.unflatten(flat_fun.out_tree, [shape_struct(a) for a in closed.out_avals])
