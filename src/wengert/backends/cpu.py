@@ -23,7 +23,7 @@ import platform
 import sys
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from wengert._lazy import lazy_module
@@ -159,7 +159,9 @@ class LoadedCode:
 
     __slots__ = ("_addresses", "_ir_text", "_quick", "object_bytes")
 
-    def __init__(self, addresses: Any, ir_text: str | None, object_bytes: bytes, quick: bool) -> None:
+    def __init__(
+        self, addresses: Any, ir_text: str | Callable[[], str] | None, object_bytes: bytes, quick: bool
+    ) -> None:
         self._addresses = addresses
         self._quick = quick
         self._ir_text = ir_text
@@ -174,7 +176,7 @@ class LoadedCode:
     def _module(self) -> Any:
         if self._ir_text is None:
             raise ValueError("this code was loaded as an object file: its IR was not kept")
-        module = _parse(self._ir_text)
+        module = _parse(self._ir_text if isinstance(self._ir_text, str) else self._ir_text())
         if not self._quick:
             optimise(module)
         return module
@@ -272,8 +274,10 @@ def load(ir_text: str, quick: bool = False) -> LoadedCode:
         return LoadedCode(_loaded(packed), ir_text, packed, quick)
 
 
-def load_object(packed: bytes, ir_text: str | None = None) -> LoadedCode:
+def load_object(packed: bytes, ir_text: str | Callable[[], str] | None = None) -> LoadedCode:
     """Load what `LoadedCode.object_bytes` gave. Raises CompileError if the bytes are not such an object.
+
+    `ir_text` is what it was compiled from, or a function that gives it when somebody asks.
 
     The bytes become instructions of this process: take them only from where nobody else can write.
     """

@@ -27,15 +27,21 @@ class Compilation:
         self.jaxpr = jaxpr
 
 
-def compile_jaxpr(jaxpr: Jaxpr, watch: Callable[[str, Program], None] | None = None) -> Compilation:
+def compile_jaxpr(
+    jaxpr: Jaxpr,
+    watch: Callable[[str, Program], None] | None = None,
+    simple: Jaxpr | None = None,
+) -> Compilation:
     """Run all passes. `watch` is called with the name of each pass and the program that it has made.
+
+    `simple` is what `simplify` made of the jaxpr, if that is known.
 
     The jaxpr has no constants; `hoist_consts` makes arguments of them. With the flag `enable_checks`, jaxprs
     and programs are checked between the passes.
     """
     assert not jaxpr.constvars
     checked = verify.enabled()
-    simple = simplify(jaxpr)
+    simple = simplify(jaxpr) if simple is None else simple
     if checked:
         check_jaxpr(jaxpr)
         check_jaxpr(simple)

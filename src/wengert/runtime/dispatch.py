@@ -6,18 +6,20 @@ import contextlib
 import ctypes
 import functools
 import itertools
+import marshal
+import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from wengert import tree
-from wengert.backends import cpu, llvm
+from wengert._lazy import lazy_module
+from wengert.backends import cpu
 from wengert.compiler import cache
-from wengert.compiler.loops import Call, View
-from wengert.compiler.pipeline import Compilation, compile_jaxpr, total_work
-from wengert.compiler.pretty import format_program
+from wengert.compiler.fingerprint import fingerprint, source_stamp
+from wengert.compiler.simplify import simplify
 from wengert.config import current
 from wengert.core import trace as core_trace
 from wengert.core.array import Array
@@ -29,16 +31,37 @@ from wengert.errors import CompileError
 from wengert.prims.call import jit_p
 from wengert.runtime import (
     buffers,
-    guard,
     interrupt,
+    loading,
     native,
     threads as _threads,  # noqa: F401  (provides wengert_parallel)
 )
 from wengert.transforms import jit, stages
 from wengert.version import __version__
 
+if TYPE_CHECKING:
+    from wengert.compiler.loops import Call, View
+    from wengert.compiler.pipeline import Compilation
+
+# A program that is in the disk cache runs without these.
+guard = lazy_module("wengert.runtime.guard")
+_emitter = lazy_module("wengert.backends.llvm")
+_pipeline = lazy_module("wengert.compiler.pipeline")
+_pretty = lazy_module("wengert.compiler.pretty")
+
 _LONG_WORK = 30_000.0  # vector additions from which a program runs without the GIL
 _CODES = 512  # compiled modules that are remembered by their text
+
+# All that a call needs to know beside the code: the number of arguments, the sizes of results, the size of the arena,
+# whether to run without the GIL, and for each output the number of the result or, if negative, of the argument.
+Facts: TypeAlias = tuple[int, tuple[int, ...], int, bool, tuple[int, ...]]
+
+
+def _facts(compilation: Compilation, hosted: bool) -> Facts:
+    program = compilation.program
+    sizes = tuple([max(b.nbytes, 1) for b in program.results])
+    long = hosted or _pipeline.total_work(program.body) > _LONG_WORK
+    return len(program.args), sizes, program.arena, long, tuple(compilation.outputs)
 
 
 class Executable:
@@ -48,32 +71,55 @@ class Executable:
         "__weakref__",
         "_allocate",
         "_arena",
+        "_compilation",
         "_host",
+        "_jaxpr",
         "_keep",
         "_outputs",
         "_run",
         "_sizes",
         "code",
-        "compilation",
     )
 
-    def __init__(self, compilation: Compilation):
-        program = compilation.program
-        self.compilation = compilation
-        text = llvm.emit(program, cpu.target().vector_bits)
-        self.code = _load(text.text)
-        self._host = [native.register_host_call(*_host_function(c)) for c in text.host_calls]
-        self._keep = weakref.finalize(self, _release, tuple(self._host))
-        n = len(program.args) + len(program.results) + 1 + len(self._host)
-        long = bool(self._host) or total_work(program.body) > _LONG_WORK
-        self._run = native.make_entry(self.code.address("program"), n, long)
+    def __init__(self, compilation: Compilation, kept_by_text: bool = True):
+        text = _emitter.emit(compilation.program, cpu.target().vector_bits)
+        kept = (kept_by_text or bool(text.host_calls)) and current().compilation_cache
+        self._set_up(
+            compilation.jaxpr,
+            _load(text.text, kept),
+            _facts(compilation, bool(text.host_calls)),
+            [native.register_host_call(*_host_function(c)) for c in text.host_calls],
+        )
+        self._compilation: Compilation | None = compilation
+
+    @classmethod
+    def restored(cls, jaxpr: Jaxpr, facts: Facts, code: cpu.LoadedCode) -> Executable:
+        """A program that was compiled before; its simplified jaxpr is `jaxpr`."""
+        self = cls.__new__(cls)
+        self._compilation = None
+        self._set_up(jaxpr, code, facts, [])
+        return self
+
+    def _set_up(self, jaxpr: Jaxpr, code: cpu.LoadedCode, facts: Facts, host: list[int]) -> None:
+        n_args, sizes, arena, long, outputs = facts
+        self._jaxpr = jaxpr
+        self.code = code
+        self._host = host
+        self._keep = weakref.finalize(self, _release, tuple(host)) if host else None
+        n = n_args + len(sizes) + 1 + len(host)
+        self._run = native.make_entry(code.address("program"), n, long)
         self._allocate = buffers.allocator()
-        self._arena = program.arena
-        self._sizes = [max(b.nbytes, 1) for b in program.results]
+        self._arena = arena
+        self._sizes = sizes
         # for each output: the number of the result and its aval, or of the argument that is passed through
-        self._outputs = [
-            (n, a.aval) for n, a in zip(compilation.outputs, compilation.jaxpr.outvars, strict=True)
-        ]
+        self._outputs = [(n, a.aval) for n, a in zip(outputs, jaxpr.outvars, strict=True)]
+
+    @property
+    def compilation(self) -> Compilation:
+        """What the passes made of the jaxpr: run now if the code came from the disk cache."""
+        if self._compilation is None:
+            self._compilation = _pipeline.compile_jaxpr(self._jaxpr)
+        return self._compilation
 
     def __call__(self, args: Sequence[Array]) -> list[Array]:
         allocate = self._allocate
@@ -105,7 +151,7 @@ class Executable:
     @property
     def is_plain(self) -> bool:
         """Whether there is one result, and nothing but arguments and results."""
-        return not self._arena and not self._host and self.compilation.outputs == [0]
+        return not self._arena and not self._host and [n for n, _ in self._outputs] == [0]
 
     def plain_call(self) -> Callable[[Sequence[Array]], Array]:
         """The call of a plain program, with all that it needs at hand."""
@@ -154,7 +200,47 @@ class GuardedExecutable(Executable):
 
 
 def _compiled(jaxpr: Jaxpr) -> Executable:
-    return (GuardedExecutable if current().check_memory else Executable)(compile_jaxpr(jaxpr))
+    """The compiled form of a jaxpr, from the disk cache if it is there."""
+    settings = current()
+    if settings.check_memory:
+        return GuardedExecutable(_pipeline.compile_jaxpr(jaxpr))
+    simple = simplify(jaxpr)
+    text = fingerprint(simple) if settings.compilation_cache and not settings.enable_checks else None
+    if text is None:
+        return Executable(_pipeline.compile_jaxpr(jaxpr, simple=simple))
+    disk = _the_disk_cache()
+    key = cache.key_of(text, *_origin())
+    found = _restored(simple, disk.get(key))
+    if found is not None:
+        return found
+    loading.prepare()
+    run = Executable(_pipeline.compile_jaxpr(jaxpr, simple=simple), kept_by_text=False)
+    if not run._host:
+        disk.put(key, marshal.dumps((_facts(run.compilation, False), run.code.object_bytes)))
+    return run
+
+
+def _restored(simple: Jaxpr, entry: bytes | None) -> Executable | None:
+    """The program that an entry of the disk cache holds."""
+    if entry is None:
+        return None
+    facts, code = marshal.loads(entry)
+
+    def text() -> str:
+        return str(_emitter.emit(run.compilation.program, cpu.target().vector_bits).text)
+
+    try:
+        run = Executable.restored(simple, facts, cpu.load_object(code, text))
+    except CompileError:
+        return None
+    loading.compiler_not_needed()
+    return run
+
+
+@functools.cache
+def _origin() -> tuple[str, ...]:
+    """What decides, beside the program, what it is compiled to."""
+    return __version__, sys.version, cpu.machine_key(), source_stamp()
 
 
 def _release(numbers: tuple[int, ...]) -> None:
@@ -163,12 +249,13 @@ def _release(numbers: tuple[int, ...]) -> None:
 
 
 @functools.lru_cache(maxsize=_CODES)
-def _load(text: str) -> cpu.LoadedCode:
-    """Machine code for a module: what this process has compiled, or an earlier one, or compiled now."""
-    if not current().compilation_cache:
+def _load(text: str, kept: bool) -> cpu.LoadedCode:
+    """Machine code for a module: equal ones are compiled once. Some are kept on disk by their text: those that call
+    the host, and those of programs without a fingerprint."""
+    if not kept:
         return cpu.load(text)
-    disk = _disk_cache(current().compilation_cache_dir or cache.default_folder())
-    key = cache.key_of(text, cpu.target().key, __version__)
+    disk = _the_disk_cache()
+    key = cache.key_of(text, *_origin())
     packed = disk.get(key)
     if packed is not None:
         with contextlib.suppress(CompileError):
@@ -176,6 +263,10 @@ def _load(text: str) -> cpu.LoadedCode:
     code = cpu.load(text)
     disk.put(key, code.object_bytes)
     return code
+
+
+def _the_disk_cache() -> cache.DiskCache:
+    return _disk_cache(current().compilation_cache_dir or cache.default_folder())
 
 
 @functools.cache
@@ -308,7 +399,7 @@ class Hooks(stages.Hooks):
             return str(closed)
         run = executable(closed)
         if dialect == "loops":
-            return format_program(run.compilation.program)
+            return _pretty.format_program(run.compilation.program)
         if dialect == "llvm":
             return run.code.optimised_ir()
         if dialect == "assembly":
@@ -319,7 +410,7 @@ class Hooks(stages.Hooks):
     def cost(closed: ClosedJaxpr) -> dict[str, float]:
         program = executable(closed).compilation.program
         moved = sum(b.nbytes for b in (*program.args, *program.results))
-        return {"flops": total_work(program.body), "bytes accessed": float(moved)}
+        return {"flops": _pipeline.total_work(program.body), "bytes accessed": float(moved)}
 
     @staticmethod
     def memory(closed: ClosedJaxpr) -> MemoryStats:

@@ -6,9 +6,6 @@ The compiler and the backend are a third of the package. They are imported with 
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,29 +14,15 @@ from wengert.core import trace
 from wengert.core.array import Array
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.primitive import Primitive
+from wengert.runtime import loading
 from wengert.transforms import jit, stages
 
 _dispatch = lazy_module("wengert.runtime.dispatch")
 _interrupt = lazy_module("wengert.runtime.interrupt")
-_llvm = lazy_module("llvmlite.binding")
-
-
-def _load_llvm() -> None:
-    with contextlib.suppress(ImportError):  # the thread that needs it says what is wrong
-        _ = _llvm.llvm_version_info  # any attribute will do
-
-
-@functools.cache
-def _loading() -> threading.Thread:
-    """LLVM's library takes longer to load than the compiler's modules: a thread loads it meanwhile."""
-    thread = threading.Thread(target=_load_llvm, name="wengert-llvm", daemon=True)
-    thread.start()
-    return thread
 
 
 def dispatcher() -> Any:
     """The dispatcher, which is imported now if it wasn't."""
-    _loading()
     return _dispatch
 
 
@@ -79,5 +62,5 @@ class _LateHooks(stages.Hooks):
 def install() -> None:
     """Let calls of compiled code find the dispatcher."""
     trace.set_compiled_call(_compiled_call)
-    jit.set_call_maker(_make_call)
+    jit.set_call_maker(_make_call, loading.prepare)
     stages.set_hooks(_LateHooks)

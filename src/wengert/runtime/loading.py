@@ -1,0 +1,59 @@
+"""Loading the compiler and LLVM before they are needed, beside what the program does meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+import threading
+
+# What compiling takes, in the order in which a call needs it.
+_MODULES = (
+    "wengert.runtime.dispatch",
+    "wengert.compiler.pipeline",
+    "wengert.backends.llvm",
+    "llvmlite.binding",
+)
+_unneeded = threading.Event()
+
+
+def _load_library() -> None:
+    """Load LLVM's library as llvmlite will, but without holding up other threads."""
+    spec = importlib.util.find_spec("llvmlite")
+    suffix = "dylib" if sys.platform == "darwin" else "so"
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        ctypes.CDLL(os.path.join(folder, "binding", f"libllvmlite.{suffix}"))
+
+
+def _load_compiler() -> None:
+    # Whatever goes wrong here goes wrong again where it is needed, and is reported there.
+    with contextlib.suppress(ImportError, OSError):
+        _load_library()
+    for name in _MODULES:
+        if _unneeded.is_set():
+            return
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+@functools.cache
+def prepare() -> threading.Thread:
+    """Load the compiler and LLVM, in a thread: somebody has said `jit`, and will call what it gave.
+
+    The time until then is often as long as the loading takes. A process is not forked, and does not end, in the midst
+    of it: what it has locked would stay locked in the child.
+    """
+    thread = threading.Thread(target=_load_compiler, name="wengert-loading")
+    with contextlib.suppress(RuntimeError):  # the interpreter is ending
+        thread.start()
+        os.register_at_fork(before=thread.join)
+    return thread
+
+
+def compiler_not_needed() -> None:
+    """The first program came from the disk cache: leave the rest for when it is used."""
+    _unneeded.set()
