@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import wengert
+import wengert.numpy as wnp
 from wengert import lax, tree
 from wengert.config import enable_x64
 from wengert.core.jaxpr import check_jaxpr
@@ -694,3 +695,27 @@ def test_any_nesting(cube: Fun, sine: Fun, derivatives: list[Fun], wrappers: lis
 
 def test_zeros_print() -> None:
     assert repr(Zero.of(1.0)) == "Zero(f32[])"
+
+
+def test_rules_of_custom_derivatives_see_arrays() -> None:
+    """Constants that stand as numbers in a jaxpr are arrays again when a rule gets them."""
+    seen: list[Any] = []
+
+    @wengert.custom_vjp
+    def scaled(x: Any, n: Any) -> Any:
+        return x * n
+
+    def forward(x: Any, n: Any) -> Any:
+        seen.append(n)
+        return x * n, n
+
+    scaled.defvjp(forward, lambda n, ct: (ct * n, None))
+    assert wengert.grad(wengert.jit(lambda x: scaled(x, wnp.asarray(3))))(2.0) == 3.0
+    assert isinstance(seen[0], wengert.Array)
+
+
+def test_eval_shape_of_types() -> None:
+    struct = wengert.ShapeDtypeStruct((3,), np.float32)
+    found = wengert.eval_shape(lambda x: {"given": struct, "computed": x + 1}, struct)
+    assert found == {"given": struct, "computed": struct}
+    assert not wnp.iscomplexobj(struct)
