@@ -24,6 +24,7 @@ from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from wengert.config import Flag
 from wengert.numpy import ufunc
 
 # Where a class is described, if more than one of them offers it: the first here.
@@ -78,7 +79,7 @@ class Reference(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         module = importlib.import_module(self.arguments[0])
-        lines, elsewhere = [f".. automodule:: {module.__name__}", "   :no-members:", ""], []
+        lines, elsewhere, flags = [f".. automodule:: {module.__name__}", "   :no-members:", ""], [], []
         for name in public_names(module):
             value = getattr(module, name)
             home = _home_of_class(value) if inspect.isclass(value) else None
@@ -86,8 +87,15 @@ class Reference(SphinxDirective):
                 elsewhere.append(f":py:mod:`{name} <{module.__name__}.{name}>`")
             elif home not in (None, module.__name__):
                 elsewhere.append(f":py:class:`{name} <{value.__module__}.{value.__qualname__}>`")
+            elif isinstance(value, Flag):
+                flags.append(f"``{name}``")
             else:
                 lines += _described(f"{module.__name__}.{name}", value)
+        if flags:
+            lines += [
+                "",
+                f"Flags, which are context managers (see :doc:`/configuration`): {', '.join(flags)}.",
+            ]
         if elsewhere:
             lines += ["", f"Described on other pages: {', '.join(elsewhere)}."]
         return self.parse_text_to_nodes("\n".join(["```{eval-rst}", *lines, "```"]))
@@ -103,13 +111,16 @@ def _described(path: str, value: Any) -> list[str]:
         return [f".. autofunction:: {path}({operands}, /, out=None, where=None)", ""]
     if callable(value) and not hasattr(value, "__origin__"):  # a type alias has an origin
         return [f".. autofunction:: {path}", ""]
+    if path.endswith(".float0"):
+        text = "The dtype of gradients with respect to what has none, such as integers. It has no values."
+        return [f".. py:data:: {path.rpartition('.')[2]}", "", f"   {text}", ""]
     return [f".. autodata:: {path}", *([] if isinstance(value, float) else ["   :no-value:"]), ""]
 
 
 # ------------------------------------------------------------------------------- docstrings are plain text, not markup
 
 _CODE = re.compile(r"``(?P<double>.+?)``|`(?P<single>[^`]+)`", re.DOTALL)
-_SPECIAL = re.compile(r"[*|\\]|(?<=\w)_(?=\W|$)")
+_SPECIAL = re.compile(r"(?<!^)(?<!\n)[*|\\]|[*|\\](?! )|(?<=\w)_(?=\W|$)")  # not the `* ` of a list
 
 
 def escape(text: str) -> str:
@@ -127,7 +138,7 @@ def escape(text: str) -> str:
 def plain_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """Escape a docstring, but not the programs in it, which follow a `::`."""
     if isinstance(value, GenericAlias) and inspect.getdoc(value.__origin__) == "\n".join(lines).strip():
-        lines[:] = [f"Another name for ``{value}``."]
+        lines[:] = []  # what it stands for is printed anyway
         return
     done: list[str] = []
     waiting: list[str] = []
@@ -145,8 +156,15 @@ def plain_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any,
             done += escape("\n".join(waiting)).split("\n")
             waiting = []
     done += escape("\n".join(waiting)).split("\n") if waiting else []
-    # a blank first line: else what precedes a colon in the docstring of a property would pass for its type
-    lines[:] = ["", *done] if what in ("attribute", "property") else done
+    lines[:] = done
+    if what in ("attribute", "data", "property"):
+        app.env.temp_data["plain"] = done
+
+
+def no_types(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Undo that what precedes a colon in the docstring of a value passes for its type."""
+    if what in ("attribute", "data", "property"):
+        lines[:] = app.env.temp_data.pop("plain", [])
 
 
 def skip_member(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
@@ -158,5 +176,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     directive: type[Directive] = Reference
     app.add_directive("reference", directive)
     app.connect("autodoc-process-docstring", plain_docstring, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", no_types, priority=900)
     app.connect("autodoc-skip-member", skip_member)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
