@@ -27,8 +27,8 @@ Terms = tuple[tuple[Term, int], ...]
 
 
 def memory_type(buffer: Buffer) -> Type:
-    """The type of an element in memory: a bool takes a byte."""
-    return I8 if buffer.dtype.kind == "b" else scalars.llvm_type(buffer.dtype)
+    """The type of an element in memory."""
+    return scalars.stored_type(buffer.dtype)
 
 
 class Dependencies:
@@ -201,10 +201,10 @@ class Frame:
         return self._from_memory(buffer, value)
 
     def _from_memory(self, buffer: Buffer, value: Value) -> Value:
-        return self.b.icmp("ne", value, 0) if buffer.dtype.kind == "b" else value
+        return scalars.from_memory(self.b, buffer.dtype, value)
 
     def to_memory(self, buffer: Buffer, value: Value) -> Value:
-        return self.b.zext(value, "i8") if buffer.dtype.kind == "b" else value
+        return scalars.to_memory(self.b, buffer.dtype, value)
 
     def store(self, buffer: Buffer, offset: Affine, value: Value) -> None:
         b = self.b

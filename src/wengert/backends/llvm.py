@@ -147,7 +147,7 @@ class _Emitter:
             pointer = b.gep(memory_type(stmt.buffer), frame.pointer(stmt.buffer), total)
             if stmt.combine:
                 old = b.load(memory_type(stmt.buffer), pointer)
-                old = b.icmp("ne", old, 0) if stmt.buffer.dtype.kind == "b" else old
+                old = scalars.from_memory(b, stmt.buffer.dtype, old)
                 value = scalars.apply(b, stmt.combine, [old, value], stmt.buffer.dtype, stmt.buffer.dtype)
             b.store(frame.to_memory(stmt.buffer, value), pointer)
         frame.forget([stmt.buffer])

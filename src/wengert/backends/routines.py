@@ -10,21 +10,30 @@ import numpy as np
 
 from wengert.backends import scalars
 from wengert.backends.irbuilder import Builder, Module, Value
-from wengert.compiler.loops import OPS
+from wengert.compiler.loops import OPS, Expr, Op, Stmt
+from wengert.compiler.rewrite import statements, values, walk
 
 _LARGE = 10.0  # the cost from which an operation is worth a call
-_INLINED = 4  # uses that are put in place: a call costs a few nanoseconds, and registers are saved around it
+# Uses that are put in place: a call costs a few nanoseconds, and registers are saved around it.
+_INLINED = 4
+_MANY = 8  # from which none is
 
 
 class Routines:
     """The elementary functions of one module."""
 
-    __slots__ = ("attributes", "module", "uses")
+    __slots__ = ("attributes", "made", "module", "uses", "wanted")
 
-    def __init__(self, module: Module, attributes: str):
+    def __init__(self, module: Module, attributes: str, body: Sequence[Stmt]):
         self.module = module
         self.attributes = attributes
         self.uses: Counter[Any] = Counter()
+        self.made: set[str] = set()
+        seen: set[Expr] = set()
+        for stmt in statements(body):
+            seen.update(walk(*values(stmt)))
+        large = [e for e in seen if isinstance(e, Op) and OPS[e.name] >= _LARGE]
+        self.wanted = Counter((e.name, e.args[-1].dtype) for e in large)
 
     def apply(
         self, b: Builder, name: str, args: Sequence[Value], in_dtype: np.dtype[Any], out_dtype: np.dtype[Any]
@@ -34,11 +43,12 @@ class Routines:
             return scalars.apply(b, name, args, in_dtype, out_dtype)
         key = (name, in_dtype, args[0].type.lanes)
         self.uses[key] += 1
-        if self.uses[key] <= _INLINED:
+        if self.uses[key] <= _INLINED and self.wanted[key[:2]] < _MANY:
             return scalars.apply(b, name, args, in_dtype, out_dtype)
-        symbol = f"{name}_{args[0].type.mangled}"
+        symbol = f"{name}_{in_dtype.name}_{args[0].type.lanes}"
         ret = scalars.llvm_type(out_dtype, args[0].type.lanes)
-        if self.uses[key] == _INLINED + 1:
+        if symbol not in self.made:
+            self.made.add(symbol)
             named = [(f"x{n}", a.type) for n, a in enumerate(args)]
             function = self.module.function(
                 symbol, ret, named, attributes=f"{self.attributes} noinline memory(none)", linkage="internal"

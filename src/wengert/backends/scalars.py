@@ -2,11 +2,15 @@
 
 The semantics are XLA's where C and LLVM leave them open: division by zero, shifts past the width, float to
 integer out of range, NaN in max and min.
+
+Floats of 16 bits are so in memory only. Values of them are computed with as single floats, and rounded after each
+operation that may give others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,21 +21,69 @@ from wengert.backends.irbuilder import Builder, Type, Value, scalar_type
 KINDS: dict[str, str] = {
     "bool": "i1",
     **{f"{u}int{n}": f"i{n}" for u in ("", "u") for n in (8, 16, 32, 64)},
-    "float16": "f16",
-    "bfloat16": "bf16",
+    "float16": "f32",
+    "bfloat16": "f32",
     "float32": "f32",
     "float64": "f64",
     "fry64": "i64",  # random keys
 }
 
 
+# Types in memory, where they are others.
+_STORED: dict[str, str] = {"bool": "i8", "float16": "f16", "bfloat16": "i16"}
+_HALVES = frozenset(("float16", "bfloat16"))
+# Operations that give numbers of the operands' dtype whenever they get them.
+_EXACT = frozenset(
+    ("select", "max", "min", "neg", "abs", "sign", "copy", "bitcast", "convert", "rem", "nextafter")
+    + ("floor", "ceil", "trunc", "round", "round_even")
+)
+
+
+def stored_type(dtype: np.dtype[Any]) -> Type:
+    """The type of an element in memory."""
+    return scalar_type(_STORED.get(dtype.name) or KINDS[dtype.name])
+
+
+def from_memory(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
+    """A value of the type that is computed with, from one of the type in memory."""
+    if dtype.name == "bool":
+        return b.icmp("ne", value, 0)
+    if dtype.name == "float16":
+        return b.fpext(value, "f32")
+    if dtype.name == "bfloat16":
+        return b.bitcast(b.shl(b.zext(value, "i32"), 16), "f32")
+    return value
+
+
+def to_memory(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
+    """The opposite of `from_memory`."""
+    if dtype.name == "bool":
+        return b.zext(value, "i8")
+    if dtype.name == "float16":
+        return b.fptrunc(value, "f16")
+    if dtype.name == "bfloat16":
+        return b.trunc(b.lshr(b.bitcast(value, "i32"), 16), "i16")
+    return value
+
+
+def _rounded(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
+    """The nearest number of a 16-bit float's dtype, of two the even one."""
+    if dtype.name == "float16":
+        return b.fpext(b.fptrunc(value, "f16"), "f32")
+    bits = b.bitcast(value, "i32")
+    odd = b.and_(b.lshr(bits, 16), 1)
+    up = b.and_(b.add(b.add(bits, odd), 0x7FFF), -0x10000)
+    return b.bitcast(b.select(b.fcmp("uno", value, value), b.const(bits.type, 0x7FC00000), up), "f32")
+
+
+@cache
 def llvm_type(dtype: np.dtype[Any], lanes: int = 1) -> Type:
     """The type of values of a dtype."""
     return scalar_type(KINDS[dtype.name]).vec(lanes)
 
 
 def _is_float(dtype: np.dtype[Any]) -> bool:
-    return KINDS[dtype.name] in ("f16", "bf16", "f32", "f64")
+    return KINDS[dtype.name] in ("f32", "f64")
 
 
 def _unsigned(dtype: np.dtype[Any]) -> bool:
@@ -42,6 +94,15 @@ def apply(
     b: Builder, name: str, args: Sequence[Value], in_dtype: np.dtype[Any], out_dtype: np.dtype[Any]
 ) -> Value:
     """Apply an operation to values of the same number of lanes. `in_dtype` is that of the last operand."""
+    found = _apply(b, name, args, in_dtype, out_dtype)
+    if out_dtype.itemsize != 2 or name in _EXACT or out_dtype.name not in _HALVES:
+        return found
+    return _rounded(b, out_dtype, found)
+
+
+def _apply(
+    b: Builder, name: str, args: Sequence[Value], in_dtype: np.dtype[Any], out_dtype: np.dtype[Any]
+) -> Value:
     rule = _RULES.get(name)
     if rule is not None:
         return rule(b, in_dtype, out_dtype, *args)
@@ -147,6 +208,13 @@ def _shift(op: str) -> Rule:
 def _convert(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
     """Floats to integers saturate, NaN becomes 0; integers wrap around."""
     kind, to = KINDS[d.name], KINDS[out.name]
+    if out.name in _HALVES and d != out and kind != "i1":
+        if kind == "f64":
+            # bfloat16 is rounded twice in the reference, too
+            x = _odd(b, x) if out.name == "float16" else b.fptrunc(x, to)
+        elif kind != "f32":
+            x = b.uitofp(x, to) if _unsigned(d) else b.sitofp(x, to)
+        return _rounded(b, out, x)
     if kind == to:
         return x
     if to == "i1":
@@ -168,9 +236,24 @@ def _convert(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Valu
 def _between_floats(b: Builder, x: Value, to: str) -> Value:
     if x.type.bits < scalar_type(to).bits:
         return b.fpext(x, to)
-    if x.type.bits > scalar_type(to).bits:
-        return b.fptrunc(x, to)
-    return b.fptrunc(b.fpext(x, "f32"), to)
+    return b.fptrunc(x, to)
+
+
+def _odd(b: Builder, x: Value) -> Value:
+    """A double as a single float, towards zero, its last bit set if it is not exact: to be rounded again."""
+    near = b.fptrunc(x, "f32")
+    back = b.fpext(near, "f64")
+    bits = b.bitcast(near, "i32")
+    beyond = b.fcmp("ogt", b.fabs(back), b.fabs(x))
+    down = b.select(beyond, b.sub(bits, 1), bits)
+    return b.bitcast(b.select(b.fcmp("one", back, x), b.or_(down, 1), bits), "f32")
+
+
+def _bitcast(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
+    bits = to_memory(b, d, x) if d.name in _HALVES else x
+    if out.name in _HALVES:
+        return from_memory(b, out, b.bitcast(bits, _STORED[out.name]))
+    return b.bitcast(bits, KINDS[out.name])
 
 
 def _select(b: Builder, d: np.dtype[Any], _: Any, mask: Value, x: Value, y: Value) -> Value:
@@ -190,7 +273,15 @@ def _is_finite(b: Builder, d: np.dtype[Any], _: Any, x: Value) -> Value:
 
 
 def _nextafter(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
-    return vecmath.emit(b, "nextafter", x, y)
+    if d.name not in _HALVES:
+        return vecmath.emit(b, "nextafter", x, y)
+    bits = b.bitcast(to_memory(b, d, x), "i16")
+    away = b.icmp("eq", b.fcmp("ogt", y, x), b.fcmp("ogt", x, 0.0))
+    moved = b.add(bits, b.select(away, b.const(bits.type, 1), b.const(bits.type, -1)))
+    least = b.or_(b.bitcast(to_memory(b, d, b.copysign(b.const(x.type, 0.0), y)), "i16"), 1)
+    moved = b.select(b.fcmp("oeq", x, 0.0), least, moved)
+    found = from_memory(b, d, b.bitcast(moved, _STORED[d.name]))
+    return b.select(b.fcmp("uno", x, y), b.fadd(x, y), b.select(b.fcmp("oeq", x, y), y, found))
 
 
 def _mulhi(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
@@ -231,7 +322,7 @@ _RULES: dict[str, Rule] = {
     "square": _square,
     "select": _select,
     "convert": _convert,
-    "bitcast": lambda b, d, out, x: b.bitcast(x, KINDS[out.name]),
+    "bitcast": _bitcast,
     "copy": lambda b, d, out, x: x,
     "is_finite": _is_finite,
     "shl": _shift("shl"),

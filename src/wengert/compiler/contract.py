@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from wengert.compiler.affine import Affine, Axis, Symbol
-from wengert.compiler.loops import Buffer, Call, Expr, Gemm, Nest, View
+from wengert.compiler.loops import Buffer, Call, DType, Expr, Gemm, Nest, View, accumulator
+from wengert.core.avals import ShapedArray
 
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
 
 _SMALL = 8192  # multiplications up to which a nest beats the call of a library
 _BLAS = ("float32", "float64")
+Axes: TypeAlias = tuple[Sequence[int], Sequence[int]]
 
 
 def lower_dot(
@@ -31,6 +33,10 @@ def lower_dot(
     m, n = _size(lhs, free_l), _size(rhs, free_r)
     k, b = _size(lhs, contracting[0]), _size(lhs, batch[0])
     same = lhs.aval.dtype == rhs.aval.dtype == out.dtype
+    blas = same and out.dtype.name in _BLAS
+    if not blas and min(m, n) > 1 and m * n * k > _SMALL and accumulator(out.dtype).name in _BLAS:
+        _widened(block, out, lhs, rhs, contracting, batch)
+        return
     if not same or out.dtype.name not in _BLAS or min(m, n) == 1 or m * n * k <= _SMALL or b == 0:
         _nest(block, out, lhs, rhs, contracting, batch, free_l, free_r)
         return
@@ -38,6 +44,39 @@ def lower_dot(
     b_, b_offset, b_strides = _matrix(block, rhs, batch[1], contracting[1], free_r)
     gemm = Gemm(b, m, n, k, (a_offset, b_offset), (a_strides, b_strides, (m * n, n, 1)))
     block.stmts.append(Call("gemm", [View(a), View(b_)], [out], gemm))
+
+
+class _Converted:
+    """An operand in memory, in another dtype."""
+
+    def __init__(self, block: Block, operand: Operand, dtype: DType):
+        self.block = block
+        self.aval = ShapedArray(operand.aval.shape, dtype)
+        self.stored = View(block.shared.temp(operand.aval.shape, dtype))
+        axes, index = block.domain(operand.aval.shape)
+        value = block.try_at(operand, index)
+        if value is None:
+            operand.view()
+            value = operand.at(index)
+        block.stmts.append(Nest(self.stored, index, axes, block.op("convert", value, dtype=dtype)))
+
+    def at(self, index: Sequence[Affine]) -> Expr:
+        return self.block.exprs.load(self.stored.buffer, index)
+
+    def view(self) -> View:
+        return self.stored
+
+
+def _widened(block: Block, out: View, lhs: Operand, rhs: Operand, contracting: Axes, batch: Axes) -> None:
+    """The product in the dtype in which the library computes, of copies of the operands."""
+    wide = accumulator(out.dtype)
+    a, b = (o if o.aval.dtype == wide else _Converted(block, o, wide) for o in (lhs, rhs))
+    total = out if out.dtype == wide else View(block.shared.temp(out.shape, wide))
+    lower_dot(block, total, a, b, contracting, batch)  # type: ignore[arg-type]
+    if total is not out:
+        axes, index = block.domain(out.shape)
+        value = block.op("convert", block.exprs.load(total.buffer, index), dtype=out.dtype)
+        block.stmts.append(Nest(out, (*out.prefix, *index), axes, value))
 
 
 def _size(operand: Operand, axes: Sequence[int]) -> int:
@@ -70,14 +109,16 @@ def _nest(
         value = Affine.of(axis) if axis.size != 1 else Affine()
         index_l[contracting[0][n]] = index_r[contracting[1][n]] = value
     used = [a for a in inner if a.size != 1]
-    a = block.op("convert", _factor(block, lhs, index_l, _size(rhs, free_r)), dtype=out.dtype)
-    b = block.op("convert", _factor(block, rhs, index_r, _size(lhs, free_l)), dtype=out.dtype)
+    wide = accumulator(out.dtype)
+    a = block.op("convert", _factor(block, lhs, index_l, _size(rhs, free_r)), dtype=wide)
+    b = block.op("convert", _factor(block, rhs, index_r, _size(lhs, free_l)), dtype=wide)
     times, plus = ("and", "or") if out.dtype.kind == "b" else ("mul", "add")
     product = block.op(times, a, b)
-    zero = block.exprs.const(0, out.dtype)
+    zero = block.exprs.const(0, wide)
     if used:
         block.stmts.append(Nest(out, (*out.prefix, *index), axes, product, used, plus, zero))
     else:
+        product = block.op("convert", product, dtype=out.dtype)
         block.stmts.append(Nest(out, (*out.prefix, *index), axes, product))
 
 

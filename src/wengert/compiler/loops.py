@@ -22,6 +22,7 @@ DType: TypeAlias = np.dtype[Any]
 BOOL = np.dtype(bool)
 I32 = np.dtype(np.int32)
 I64 = np.dtype(np.int64)
+F32 = np.dtype(np.float32)
 U64 = np.dtype(np.uint64)
 
 # Scalar operations: what they cost, in units of an addition of vectors. Semantics are those of the primitives
@@ -59,6 +60,8 @@ _NATIVE = frozenset(
         "uint16",
         "uint32",
         "uint64",
+        "float16",
+        "bfloat16",
         "float32",
         "float64",
         "fry64",
@@ -89,6 +92,11 @@ _FOLD: dict[str, Callable[[Any, Any], Any]] = {
     "ge": np.greater_equal,
 }
 _ids = itertools.count()
+
+
+def accumulator(dtype: DType) -> DType:
+    """The dtype in which numbers of a dtype are added up: single floats for those of 16 bits."""
+    return F32 if dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16") else dtype
 
 
 class Buffer:
@@ -327,7 +335,7 @@ class Exprs:
             return x if c.value else c
         if name in ("mul", "div") and c.value == 1:
             return x
-        if name == "div" and c.dtype.kind == "f":
+        if name == "div" and c.dtype.kind == "f" and c.dtype.itemsize >= 4:
             with np.errstate(all="ignore"):
                 inverse = 1 / c.value
             if np.isfinite(inverse) and abs(inverse) >= np.finfo(c.dtype).tiny:

@@ -30,6 +30,7 @@ from wengert.compiler.loops import (
     Stmt,
     Store,
     View,
+    accumulator,
     is_native,
 )
 from wengert.compiler.matrices import Matrices
@@ -249,10 +250,11 @@ class Block:
         reduced = {a % operand.aval.ndim for a in eqn.params["axes"]} if operand.aval.ndim else set()
         axes, index = self.domain(operand.aval.shape)
         kept = [i for n, i in enumerate(index) if n not in reduced]
-        identity = self.exprs.const(start, view.dtype)
+        wide = accumulator(view.dtype)
+        identity = self.exprs.const(start, wide)
         while True:
             try:
-                value = operand.at(index)
+                value = self.op("convert", operand.at(index), dtype=wide)
                 break
             except SplitAxis as split:
                 axes, index = _split(axes, index, split)
@@ -302,11 +304,12 @@ class Block:
         running = index[axis].terms[0][0] if index[axis].terms else None
         if running is not None and reverse:
             index[axis] = -index[axis] + (out.shape[axis] - 1)
-        name = f"c{out.buffer.id}"
-        start = Init(name, combine, self.exprs.const(identity, out.dtype))
+        name, wide = f"c{out.buffer.id}", accumulator(out.dtype)
+        start = Init(name, combine, self.exprs.const(identity, wide))
+        total = self.op("convert", self.exprs.acc(name, wide), dtype=out.dtype)
         body: list[Stmt] = [
-            Accumulate(name, operand.at(index)),
-            Store(out.buffer, (*out.prefix, *index), self.exprs.acc(name, out.dtype)),
+            Accumulate(name, self.op("convert", operand.at(index), dtype=wide)),
+            Store(out.buffer, (*out.prefix, *index), total),
         ]
         if isinstance(running, Axis):
             body = [For(running, 0, running.size, body, ordered=True)]
@@ -314,6 +317,36 @@ class Block:
         for outer in reversed([a for a in axes if a is not running]):
             body = [For(outer, 0, outer.size, body)]
         self.stmts += [nest.parallelise(s) for s in body]
+
+    def cumulate_by(
+        self, out: View, operand: Operand, axis: int, reverse: bool, combine: Callable[[Expr, Expr], Expr]
+    ) -> None:
+        """The same for an operation that is a function of two expressions: each result is read for the next one."""
+        wide = accumulator(out.dtype)
+        axes, index = self.domain(out.shape)
+        target = out if wide == out.dtype else View(self.shared.temp(out.shape, wide))
+        size = out.shape[axis]
+
+        def store(at: Affine) -> Store:
+            place = [at if d == axis else i for d, i in enumerate(index)]
+            before = [at + (1 if reverse else -1) if d == axis else i for d, i in enumerate(index)]
+            value = self.op("convert", operand.at(place), dtype=wide)
+            if not at.is_const:
+                last = self.exprs.load(target.buffer, (*target.prefix, *before))
+                value = combine(last, value)
+            return Store(target.buffer, (*target.prefix, *place), value)
+
+        body: list[Stmt] = [store(Affine(size - 1 if reverse else 0))]
+        running = index[axis].terms[0][0] if index[axis].terms else None
+        if isinstance(running, Axis):
+            at = -index[axis] + (size - 1) if reverse else index[axis]
+            body.append(For(running, 1, size, [store(at)], ordered=True))
+        for outer in reversed([a for a in axes if a is not running]):
+            body = [For(outer, 0, outer.size, body)]
+        self.stmts += [nest.parallelise(s) for s in body]
+        if target is not out:
+            value = self.op("convert", self.exprs.load(target.buffer, index), dtype=out.dtype)
+            self.stmts.append(Nest(out, (*out.prefix, *index), axes, value))
 
     def host_call(self, eqn: Eqn, views: Sequence[View]) -> None:
         """Append a call of the primitive's `impl`."""
@@ -439,7 +472,7 @@ class Block:
     def const(self, value: Any, dtype: Any) -> Expr:
         """A number."""
         dtype = np.dtype(dtype)
-        return self.exprs.key(value, dtype) if dtype.kind == "V" else self.exprs.const(value, dtype)
+        return self.exprs.key(value, dtype) if dtype.names else self.exprs.const(value, dtype)
 
     def index(self, coordinate: Coordinate, dtype: Any = I64) -> Expr:
         """The value of a coordinate as an integer expression."""

@@ -173,7 +173,9 @@ def tree(nest: Nest, exprs: Exprs) -> list[Stmt]:
         assert nest.identity is not None
         inner: list[Stmt] = [Accumulate(name, value)]
         inner = _loops(inner, [a for a in nest.reduce_axes if a not in fixed], nest)
-        acc = exprs.acc(name, value.dtype)
+        acc: Expr = exprs.acc(name, value.dtype)
+        if value.dtype != nest.view.dtype:
+            acc = exprs.op("convert", acc, dtype=nest.view.dtype)
         body = [Init(name, nest.combine, nest.identity), *inner, Store(nest.view.buffer, index, acc)]
     else:
         body = [Store(nest.view.buffer, index, value)]

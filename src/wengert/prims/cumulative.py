@@ -39,7 +39,8 @@ def _cumulative(
     impl: Callable[..., Any],
     jvp: Callable[..., Any],
     transpose: Callable[..., Any] | None = None,
-    combine: tuple[str, Callable[[np.dtype[Any]], Any]] | None = None,
+    *,
+    combine: tuple[str, Callable[[np.dtype[Any]], Any]] | Callable[..., Any],
 ) -> Primitive:
     def abstract_eval(x: ShapedArray, *, axis: int, reverse: bool) -> ShapedArray:
         check_dtype(name, accepts, x)
@@ -51,8 +52,11 @@ def _cumulative(
         return prim.bind(args[0], axis=axis + (axis >= dims[0]), reverse=reverse), dims[0]
 
     def emit(ctx: Any, outs: Any, x: Any, *, axis: int, reverse: bool) -> Any:
-        if combine is None or not ctx.is_native(x.aval.dtype) or 0 in x.aval.shape:
+        if not ctx.is_native(x.aval.dtype) or 0 in x.aval.shape:
             return None
+        if callable(combine):
+            ctx.cumulate_by(outs[0], x, axis, reverse, lambda a, b: combine(ctx, a, b))
+            return outs
         ctx.cumulate(outs[0], x, axis, reverse, combine[0], combine[1](x.aval.dtype))
         return outs
 
@@ -113,6 +117,14 @@ def _log_sums(a: list[Any], b: list[Any]) -> list[Any]:
     return [add(log(total), top), div(add(mul(s, u), mul(t, v)), weight)]
 
 
+def _log_sum(ctx: Any, a: Any, b: Any) -> Any:
+    """log(exp(a) + exp(b)), as NumPy's logaddexp gives it, in compiled code."""
+    top = ctx.op("max", a, b)
+    rest = ctx.op("log1p", ctx.op("exp", ctx.op("sub", ctx.op("min", a, b), top)))
+    twice = ctx.op("add", a, ctx.const(np.log(2), a.dtype))
+    return ctx.op("select", ctx.op("eq", a, b), twice, ctx.op("add", top, rest))
+
+
 def _cumsum_transpose(ct: Any, x: Any, *, axis: int, reverse: bool) -> Any:
     if is_zero(ct) or not is_undefined(x):
         return [None]
@@ -149,7 +161,11 @@ cummin_p: Primitive = _cumulative(
     combine=("min", greatest),
 )
 cumlogsumexp_p: Primitive = _cumulative(
-    "cumlogsumexp", "f", _accumulate("logaddexp"), _scan_jvp(lambda: cumlogsumexp_p, _log_sums)
+    "cumlogsumexp",
+    "f",
+    _accumulate("logaddexp"),
+    _scan_jvp(lambda: cumlogsumexp_p, _log_sums),
+    combine=_log_sum,
 )
 
 

@@ -106,8 +106,10 @@ log1p = accurate(log1p_p, "log(1 + x), accurate for small x.")
 
 def _logistic_impl(xp: Any, x: Any) -> Any:
     x = xp.asarray(x)
-    one = x.dtype.type(1)
-    return one / (one + xp.exp(-x))
+    half = dtypes.kind_of(x.dtype) == "f" and x.dtype.itemsize < 4
+    wide = x.astype(np.float32) if half else x  # where exp(-x) is beyond a half's range the quotient is not
+    one = wide.dtype.type(1)
+    return (one / (one + xp.exp(-wide))).astype(x.dtype, copy=False)
 
 
 logistic_p = elementwise(
