@@ -143,13 +143,14 @@ class _Analysis:
         self.lanes_of = lanes_of
         every = statements(compilation.program.body)
         self.combiners = {s.name: s.combine for s in every if isinstance(s, Init)}
+        self.in_place = compilation.in_place
         self.producer: dict[Var, Eqn] = {}
         self.number: dict[int, int] = {}
         self.stored: set[Var] = set()
         self._index(compilation.jaxpr)
 
     def _index(self, jaxpr: Jaxpr) -> None:
-        self.stored |= plan(jaxpr)
+        self.stored |= plan(jaxpr)[0]
         for eqn in jaxpr.eqns:
             self.number[id(eqn)] = len(self.number)
             self.producer.update(dict.fromkeys(eqn.outvars, eqn))
@@ -202,6 +203,8 @@ class _Analysis:
             kernel.title = "copy of a carry"
         else:
             kernel.lines = self.lines(sources.values())
+        if not self.in_place.isdisjoint(sources):
+            kernel.notes.append("in place: takes the memory of an operand that is needed no more")
         return kernel
 
     def describe_loop(self, loop: For, depth: int, in_vector: bool, out: list[str]) -> None:

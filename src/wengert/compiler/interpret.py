@@ -54,7 +54,7 @@ def interpret(program: Program, args: Sequence[Array], *, arena: bool = True) ->
     """The results of a program.
 
     Args:
-      args: arrays of the shapes and dtypes of `program.args`.
+      args: arrays of the shapes and dtypes of `program.args`. Those that are given away are written to.
       arena: whether temporaries share one block of memory, each at its offset, so that one that is given away too
         early is noticed; else each has memory of its own.
     Raises:
@@ -63,6 +63,9 @@ def interpret(program: Program, args: Sequence[Array], *, arena: bool = True) ->
     with np.errstate(all="ignore"):
         machine = _Machine(program, args, arena)
         machine.body(program.body)
+    for buffer, value in zip(program.args, args, strict=True):
+        if buffer.kind == "given":
+            value[...] = machine.whole(View(buffer))
     return [machine.whole(View(b)).copy() for b in program.results]
 
 
@@ -72,7 +75,7 @@ def interpret(program: Program, args: Sequence[Array], *, arena: bool = True) ->
 class _Memory:
     """The memory of one buffer. Each byte carries the mark of the buffer that wrote it last; 0 means none."""
 
-    __slots__ = ("data", "itemsize", "mark", "marks", "name", "start")
+    __slots__ = ("data", "itemsize", "mark", "marks", "name", "start", "writable")
 
     def __init__(self, buffer: Buffer, mark: int, raw: Array, marks: bytearray, start: int):
         self.name = f"{buffer}{list(buffer.shape)}"
@@ -80,6 +83,7 @@ class _Memory:
         self.data: Array = raw[start : start + buffer.nbytes].view(buffer.dtype)
         self.marks, self.start = marks, start
         self.mark = bytes([mark])
+        self.writable = True
 
     def read(self, at: int) -> Any:
         self.check(at, 1)
@@ -97,6 +101,8 @@ class _Memory:
             raise CompileError(f"{self.name} is read at offset {at}, which was {what}")
 
     def wrote(self, at: int, count: int) -> None:
+        if not self.writable:
+            raise CompileError(f"{self.name} is an argument that is not given away, and is written to")
         begin, n = self.start + at * self.itemsize, count * self.itemsize
         self.marks[begin : begin + n] = self.mark * n
 
@@ -120,6 +126,7 @@ def _memories(program: Program, args: Sequence[Array], arena: bool) -> dict[Buff
         memory = memories[buffer] = _alone(buffer)
         memory.data[:] = value.reshape(-1)
         memory.wrote(0, buffer.size)
+        memory.writable = buffer.kind == "given"
     block, marks = np.full(program.arena, 0xA5, np.uint8), bytearray(program.arena)
     for n, buffer in enumerate(program.temps):
         memories[buffer] = (

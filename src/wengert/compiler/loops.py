@@ -102,7 +102,7 @@ def accumulator(dtype: DType) -> DType:
 class Buffer:
     """Memory with a shape and a dtype, contiguous in C order.
 
-    kind: arg (read only), result, temp (in the arena, at `offset`), slot (a pointer that a loop moves from
+    kind: arg (read only), given (an argument whose memory a result takes), result, temp (in the arena, at `offset`), slot (a pointer that a loop moves from
     one buffer to another), local (a temp that is private to one iteration of a parallel or batch loop).
     """
 
@@ -169,6 +169,10 @@ class View:
         """Where the view begins, in elements."""
         rest = (Affine(),) * len(self.shape)
         return self.buffer.linear((*self.prefix, *rest))
+
+    def is_at(self, other: View) -> bool:
+        """Whether another view is of the same elements."""
+        return self.buffer is other.buffer and self.prefix == other.prefix
 
     def __repr__(self) -> str:
         return f"{self.buffer!r}[{', '.join(map(repr, self.prefix))}]" if self.prefix else repr(self.buffer)
@@ -307,6 +311,8 @@ class Exprs:
             and dtype.kind in "iu"
         ):
             return self.const(args[0].value, dtype)
+        if name == "select" and isinstance(args[0], Const):
+            return args[1] if args[0].value else args[2]
         if len(args) == 2 and isinstance(args[0], Const) and name in ("mul", "add", "and"):
             args = (args[1], args[0])
         if len(args) == 2 and isinstance(args[1], Const):

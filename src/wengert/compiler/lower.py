@@ -34,7 +34,8 @@ from wengert.compiler.loops import (
     is_native,
 )
 from wengert.compiler.matrices import Matrices
-from wengert.compiler.plan import is_loop_code, plan
+from wengert.compiler.inplace import Plan, Planner
+from wengert.compiler.plan import is_loop_code
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
 
@@ -123,6 +124,8 @@ class Shared:
         self.exprs = Exprs()
         self.temps: list[Buffer] = []
         self.symbols: dict[Expr, Symbol] = {}
+        self.planner = Planner()
+        self.in_place: list[Eqn] = []  # those that write to memory of an operand
 
     def temp(self, shape: Sequence[int], dtype: DType, name: str = "") -> Buffer:
         buffer = Buffer(shape, dtype, "temp", name or f"t{len(self.temps)}")
@@ -134,12 +137,18 @@ class Block:
     """Lowers one jaxpr to a list of statements. Rules of primitives get it as `ctx`."""
 
     def __init__(
-        self, shared: Shared, jaxpr: Jaxpr, env: dict[Var, View], outer: frozenset[Term] = frozenset()
+        self,
+        shared: Shared,
+        jaxpr: Jaxpr,
+        env: dict[Var, View],
+        outer: frozenset[Term] = frozenset(),
+        plan: Plan | None = None,
     ):
         self.shared = shared
         self.exprs = shared.exprs
         self.jaxpr = jaxpr
         self.env = env
+        self.plan = plan or shared.planner.plan(jaxpr, {})
         self.outer = outer  # axes of the sequential loops around the block
         self.deferred: dict[Var, tuple[Block, Atom]] = {}  # arguments that a block around this one computes
         self.stmts: list[Stmt] = []
@@ -148,50 +157,65 @@ class Block:
         self._producer: dict[Var, tuple[Eqn, int]] = {}
         self._memo: dict[tuple[Var, tuple[Coordinate, ...]], Expr] = {}
         self._axes: dict[tuple[int, int], Axis] = {}
-        self._loop_code: set[int] = set()
+        self._homes: dict[Atom, View] = {}  # of variables that share their memory, by the first
 
     # ---------------------------------------------------------------- the driver
 
     def lower(self, targets: Sequence[View | None]) -> list[Stmt]:
         """The statements that compute the results into `targets` (None: not wanted there)."""
-        roots = plan(self.jaxpr)
         place: dict[Var, View] = {}
         for atom, target in zip(self.jaxpr.outvars, targets, strict=True):
             if target is None or isinstance(atom, Literal) or atom in self.env or atom in self.deferred:
                 continue
-            place.setdefault(atom, target)
+            if place.setdefault(atom, target) is target:
+                self._homes.setdefault(self.plan.origin(atom), target)
+        for atom in set(self.plan.taken.values()):
+            if atom in self.env:
+                self._homes[atom] = self.env[atom]
         for eqn in self.jaxpr.eqns:
-            self._lower_eqn(eqn, roots, place)
+            self._lower_eqn(eqn, place)
         for atom, target in zip(self.jaxpr.outvars, targets, strict=True):
             if target is not None and not (isinstance(atom, Var) and place.get(atom) is target):
-                self.store(atom, target)
+                self.put(Operand(self, atom), target)
         return self.stmts
 
-    def _lower_eqn(self, eqn: Eqn, roots: set[Var], place: dict[Var, View]) -> None:
+    def _lower_eqn(self, eqn: Eqn, place: dict[Var, View]) -> None:
         loop_code = is_loop_code(eqn)
         first = len(self.stmts)
-        if loop_code and eqn.primitive.pull is not None:
+        if any(v in self.plan.taken for v in eqn.outvars):
+            self.shared.in_place.append(eqn)
+        self.eqn = eqn
+        if loop_code and eqn.primitive.pull is not None and id(eqn) not in self.plan.updates:
             for n, v in enumerate(eqn.outvars):
                 self._producer[v] = (eqn, n)
             for v in eqn.outvars:
-                if v in roots:
-                    view = place.get(v) or self._temp(v)
+                if v in self.plan.roots:
+                    view = self._home(v)
                     self.store(v, view)
                     self.env[v] = view
         else:
-            wanted = [place.get(v) or self._temp(v) for v in eqn.outvars]
-            for v, view, target in zip(eqn.outvars, self._emit(eqn, wanted, loop_code), wanted, strict=True):
-                self.env[v] = view
-                if view is not target and v in place:
-                    self.store(v, target)
+            wanted = [self._home(v) for v in eqn.outvars]
+            views = self._emit(eqn, wanted, loop_code and eqn.primitive.reducer is not None)
+            self.env.update(zip(eqn.outvars, views, strict=True))
+            for v, view in zip(eqn.outvars, views, strict=True):
+                if v in place and not view.is_at(place[v]):
+                    self.store(v, place[v])
         for stmt in self.stmts[first:]:
             if stmt.source is None:
                 stmt.source = eqn
 
-    def _emit(self, eqn: Eqn, wanted: list[View], loop_code: bool) -> Sequence[View]:
+    def _home(self, v: Var) -> View:
+        """Where a variable is to be stored: with those that share its memory."""
+        first = self.plan.origin(v)
+        found = self._homes.get(first)
+        if found is None:
+            found = self._homes[first] = View(self.shared.temp(v.aval.shape, v.aval.dtype))
+        return found
+
+    def _emit(self, eqn: Eqn, wanted: list[View], reduction: bool) -> Sequence[View]:
         """Append what computes an equation that isn't pulled; returns where its results are."""
         operands = [Operand(self, a) for a in eqn.invars]
-        if loop_code:
+        if reduction:
             self.reduce(wanted[0], operands[0], eqn)
             return wanted
         found: Sequence[View] | None = None
@@ -201,9 +225,6 @@ class Block:
             self.host_call(eqn, wanted)
             return wanted
         return found
-
-    def _temp(self, v: Var) -> View:
-        return View(self.shared.temp(v.aval.shape, v.aval.dtype))
 
     def store(self, atom: Atom, view: View) -> None:
         """Append the nest that stores a value in `view`."""
@@ -227,6 +248,23 @@ class Block:
         axes, index = self.domain(to.shape)
         value = self.exprs.load(source.buffer, (*source.prefix, *index))
         self.stmts.append(Nest(to, (*to.prefix, *index), axes, value))
+
+    def assign_any(self, to: View, source: View) -> None:
+        """The same for any dtype."""
+        if is_native(to.dtype):
+            self.assign(to, source)
+        else:
+            self.stmts.append(Call("copy", [source], [to]))
+
+    def wants(self, n: int) -> bool:
+        """Whether result n of the equation that is being lowered is used."""
+        return self.eqn is None or self.plan.is_read(self.eqn.outvars[n])
+
+    def put(self, operand: Operand, view: View) -> None:
+        """Append what brings an operand's value to a view, if it is not there."""
+        stored = operand.stored_view
+        if stored is None or not stored.is_at(view):
+            self.store(operand.atom, view)
 
     def domain(self, shape: Sequence[int]) -> tuple[list[Axis], list[Affine]]:
         """Loop axes for a shape, the same for each shape, and the index that they make; none for sizes of 1."""
@@ -280,12 +318,12 @@ class Block:
         place: Callable[[Sequence[Affine]], tuple[Sequence[Coordinate], Expr | None]],
         combine: str | None,
     ) -> None:
-        """Append a copy of the operand, and loops that store each update at its place, in order.
+        """Append loops that store each update at its place in the operand, or in a copy of it, in order.
 
         `place` gives the coordinates for an index of the updates, and whether the update counts. With
         `combine` the update is combined with what is there.
         """
-        self.assign(out, operand.view())
+        self.put(operand, out)
         axes, index = self.domain(updates.aval.shape)
         coordinates, inside = place(index)
         where = [c if isinstance(c, Affine) else c.expr for c in coordinates]
@@ -295,6 +333,20 @@ class Block:
         for axis in reversed(axes):
             body = [For(axis, 0, axis.size, body, ordered=True)]
         self.stmts += body
+
+    def update(self, out: View, operand: Operand, update: Operand, begin: Sequence[Coordinate]) -> None:
+        """Append what stores a window of the operand, or of a copy of it, that begins at an index."""
+        self.put(operand, out)
+        axes, index = self.domain(update.aval.shape)
+        while True:
+            try:
+                value = update.at(index)
+                break
+            except SplitAxis as split:
+                axes, index = _split(axes, index, split)
+        place = [i + b for i, b in zip(index, begin, strict=True)]
+        assert all(isinstance(i, Affine) for i in place)
+        self.stmts.append(Nest(out, (*out.prefix, *place), axes, value))  # type: ignore[arg-type]
 
     def cumulate(
         self, out: View, operand: Operand, axis: int, reverse: bool, combine: str, identity: Any
@@ -366,9 +418,9 @@ class Block:
             self.env[atom] = view
         return view
 
-    def child(self, jaxpr: Jaxpr, env: dict[Var, View], *axes: Axis) -> Block:
+    def child(self, jaxpr: Jaxpr, env: dict[Var, View], *axes: Axis, plan: Plan | None = None) -> Block:
         """A block for the body of a loop over `axes`, or of a branch."""
-        return Block(self.shared, jaxpr, env, self.outer | set(axes))
+        return Block(self.shared, jaxpr, env, self.outer | set(axes), plan)
 
     def scan(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
         """Append a scan; for the `emit` rule of the primitive."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from wengert.compiler import memory, nest, verify
+from wengert.compiler.inplace import Plan
 from wengert.compiler.loops import Branch, Buffer, Call, Loop, Program, Stmt, View
 from wengert.compiler.lower import Block, Shared
 from wengert.compiler.rewrite import bodies
@@ -16,12 +17,14 @@ class Compilation:
     """What the passes made of a jaxpr.
 
     `outputs` says where each result of the jaxpr is: result number n of the program, or, if negative, -1 -
-    n for argument number n, which is passed through.
+    n for argument number n, which is passed through or was written to. `in_place` are the equations (by id)
+    that write to the memory of an operand.
     """
 
-    __slots__ = ("jaxpr", "outputs", "program")
+    __slots__ = ("in_place", "jaxpr", "outputs", "program")
 
-    def __init__(self, program: Program, outputs: list[int], jaxpr: Jaxpr):
+    def __init__(self, program: Program, outputs: list[int], jaxpr: Jaxpr, in_place: Collection[int] = ()):
+        self.in_place = frozenset(in_place)
         self.program = program
         self.outputs = outputs
         self.jaxpr = jaxpr
@@ -30,9 +33,13 @@ class Compilation:
 def compile_jaxpr(
     jaxpr: Jaxpr,
     watch: Callable[[str, Program], None] | None = None,
+    given: Sequence[bool] = (),
     simple: Jaxpr | None = None,
 ) -> Compilation:
     """Run all passes. `watch` is called with the name of each pass and the program that it has made.
+
+    `given` says of which arguments the program may have the memory. A result that takes it counts as the argument
+    in `Compilation.outputs`.
 
     `simple` is what `simplify` made of the jaxpr, if that is known.
 
@@ -48,8 +55,12 @@ def compile_jaxpr(
     shared = Shared()
     args = [Buffer(v.aval.shape, v.aval.dtype, "arg", f"x{n}") for n, v in enumerate(simple.invars)]
     env = {v: View(b) for v, b in zip(simple.invars, args, strict=True)}
-    results, targets, outputs = _results(simple)
-    body = Block(shared, simple, env).lower(targets)
+    plan = shared.planner.plan(simple, {v: None for v, g in zip(simple.invars, given, strict=False) if g})
+    results, targets, outputs = _results(simple, plan)
+    for n in {-1 - n for n in outputs if n < 0}:
+        if simple.invars[n] in plan.taken.values():
+            args[n].kind = "given"
+    body = Block(shared, simple, env, plan=plan).lower(targets)
     program = Program(jaxpr.name or "f", args, results, shared.temps, body)
 
     def done(name: str) -> None:
@@ -65,19 +76,21 @@ def compile_jaxpr(
     done("contract")
     memory.place(program)
     done("memory")
-    return Compilation(program, outputs, simple)
+    return Compilation(program, outputs, simple, {id(e) for e in shared.in_place})
 
 
-def _results(jaxpr: Jaxpr) -> tuple[list[Buffer], list[View | None], list[int]]:
-    """The result buffers; arguments that are returned, and results that are returned twice, need none."""
+def _results(jaxpr: Jaxpr, plan: Plan) -> tuple[list[Buffer], list[View | None], list[int]]:
+    """The result buffers; arguments that are returned, results that take the memory of an argument, and those that
+    are returned twice, need none."""
     number_of: dict[Var, int] = {}
     position = {v: n for n, v in enumerate(jaxpr.invars)}
     results: list[Buffer] = []
     targets: list[View | None] = []
     outputs: list[int] = []
     for atom in jaxpr.outvars:
-        if isinstance(atom, Var) and atom in position:
-            outputs.append(-1 - position[atom])
+        first = plan.origin(atom)
+        if isinstance(first, Var) and first in position:
+            outputs.append(-1 - position[first])
             targets.append(None)
             continue
         if isinstance(atom, Var) and atom in number_of:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from wengert.compiler.loops import OPS, is_native
-from wengert.core.jaxpr import Eqn, Jaxpr, Literal, Var
+from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
 
 # Costs of one element, in units of a vector addition: of a value in the caches, and of one in main memory.
 _STORE, _LOAD = 8.0, 1.5
@@ -18,6 +18,7 @@ _LOOPED_OPERANDS = 3  # of an equation that is computed inside of a loop, again 
 _SCALAR_COST = 8.0  # from which a scalar beside arrays is computed once and loaded
 _MAX_USES = 24  # of one value at different indices
 _MAX_DEPTH = 60  # of an expression
+_SMALL_UPDATE = 4  # an operand this many times larger than what changes is updated, not computed anew
 
 
 def is_loop_code(eqn: Eqn) -> bool:
@@ -25,7 +26,10 @@ def is_loop_code(eqn: Eqn) -> bool:
     prim = eqn.primitive
     if prim.pull is None and prim.reducer is None:
         return False
-    return all(is_native(v.aval.dtype) for v in (*eqn.invars, *eqn.outvars))
+    for v in (*eqn.invars, *eqn.outvars):
+        if not is_native(v.aval.dtype):
+            return False
+    return True
 
 
 def is_pulled(eqn: Eqn) -> bool:
@@ -58,24 +62,57 @@ class _Uses:
         return sum(self.by_index.values())
 
 
-def plan(jaxpr: Jaxpr) -> set[Var]:
-    """The roots: the variables bound by equations that are stored in memory.
+def plan(jaxpr: Jaxpr, owned: Collection[Var] = ()) -> tuple[set[Var], set[int]]:
+    """The roots: the variables bound by equations that are stored in memory; and the updates.
 
     Results, operands that are read at computed indices or by library routines, and what has no value-at-index
-    form are always stored. Other values are stored if computing them again at each use costs more.
+    form are always stored. Other values are stored if computing them again at each use costs more. Updates
+    are equations, by id, that write what changes to memory that holds their operand. `owned` are arguments
+    whose memory may be written to.
     """
     inputs = {*jaxpr.constvars, *jaxpr.invars}
     cost = _flat_costs(jaxpr)
     uses: dict[Var, _Uses] = {v: _Uses() for e in jaxpr.eqns for v in e.outvars}
     roots = {v for v in jaxpr.outvars if isinstance(v, Var) and v not in inputs}
+    small = _small_updates(jaxpr, owned)
+    updates: set[int] = set()
     for number in range(len(jaxpr.eqns) - 1, -1, -1):
         eqn = jaxpr.eqns[number]
         pulled = is_pulled(eqn)
         for out in eqn.outvars:
             if not pulled or _cheaper_stored(eqn, out, uses[out], cost[out]):
                 roots.add(out)
+        over = eqn.primitive.over
+        if over is not None and pulled and eqn.outvars[0] in roots and id(eqn) in small:
+            updates.add(id(eqn))
+            if isinstance(eqn.invars[over], Var) and id(small[id(eqn)]) in small:
+                roots.add(small[id(eqn)].outvars[0])
         _add_uses(eqn, number, uses, roots, is_loop_code(eqn))
-    return roots
+    return roots, updates
+
+
+def _small_updates(jaxpr: Jaxpr, owned: Collection[Var]) -> dict[int, Eqn | None]:
+    """The equations that change little of an operand which is in memory, or at a place that is computed.
+
+    For each, by its id, what makes the operand.
+    """
+    producer: dict[Atom, Eqn] = {}
+    in_memory: set[Atom] = set(owned)
+    found: dict[int, Eqn | None] = {}
+    for eqn in jaxpr.eqns:
+        over = eqn.primitive.over
+        if over is None or not is_pulled(eqn):
+            if not is_pulled(eqn):
+                in_memory.update(eqn.outvars)
+        else:
+            x, rest = eqn.invars[over], [a for n, a in enumerate(eqn.invars) if n != over]
+            at_numbers = all(isinstance(a, Literal) for a in rest if not a.aval.shape)
+            size = max((a.aval.size for a in rest), default=0)
+            if size * _SMALL_UPDATE <= x.aval.size and (x in in_memory or not at_numbers):
+                found[id(eqn)] = producer.get(x)
+                in_memory.update(eqn.outvars)
+        producer.update(dict.fromkeys(eqn.outvars, eqn))
+    return found
 
 
 def _flat_costs(jaxpr: Jaxpr) -> dict[Var, float]:

@@ -71,6 +71,7 @@ class _Checker:
                 self.body(stmt.body, {**box, stmt.axis: (stmt.lo, stmt.hi)}, names)
         elif isinstance(stmt, Store):
             self.expr(stmt.value, box, names)
+            self.writable(stmt.buffer)
             if stmt.value.dtype != stmt.buffer.dtype:
                 raise CompileError(f"{stmt.buffer} of {stmt.buffer.dtype} gets a {stmt.value.dtype}")
             affines = [i for i in stmt.index if isinstance(i, Affine)]
@@ -92,6 +93,8 @@ class _Checker:
         elif isinstance(stmt, Call):
             for view in (*stmt.inputs, *stmt.outputs):
                 self.view(view, box, names)
+            for view in stmt.outputs:
+                self.writable(view.buffer)
         elif isinstance(stmt, Loop):
             for view in stmt.starts:
                 self.view(view, box, names)
@@ -108,6 +111,10 @@ class _Checker:
                 self.body(branch, box, names)
         else:
             raise CompileError(f"a {type(stmt).__name__} is left in the program")
+
+    def writable(self, buffer: Buffer) -> None:
+        if buffer.kind == "arg":
+            raise CompileError(f"{buffer} is an argument that is not given away, and is written to")
 
     def view(self, view: View, box: dict[Term, tuple[int, int]], names: set[str]) -> None:
         index = [*view.prefix, *(Affine() for _ in view.shape)]

@@ -61,6 +61,9 @@ class Primitive:
     emit(ctx, outs, *operands, **params)
         how the compiler computes what has no value-at-index form: appends statements to `ctx` that store the
         results into the buffers `outs`. A primitive with neither runs its `impl` by a host call.
+    over
+        the number of the operand whose memory the result may take. Then `emit` gets the result's place in
+        `outs`, which may be that operand's, and writes only what changes if it is.
     access
         for each operand how it is read (one word for all, a sequence, or a function of the params and the
         number of operands).
@@ -103,6 +106,7 @@ class Primitive:
         "linearize",
         "multiple_results",
         "name",
+        "over",
         "pull",
         "reducer",
         "scalar",
@@ -122,6 +126,7 @@ class Primitive:
         batch: Rule | None = None,
         pull: Rule | None = None,
         emit: Rule | None = None,
+        over: int | None = None,
         expand: Rule | None = None,
         access: Access | Sequence[Access] | Callable[..., Sequence[Access]] | None = None,
         scalar: str | None = None,
@@ -144,6 +149,7 @@ class Primitive:
         self.batch = batch
         self.pull = pull
         self.emit = emit
+        self.over = over
         self.expand = expand
         self.scalar = scalar
         self.reducer = reducer

@@ -308,6 +308,12 @@ def _update_pull(ctx: Any, index: Any, x: Any, update: Any, *starts: Any) -> Any
     return ctx.piecewise([(inside, lambda: update.at(place)), ((), lambda: x.at(index))])
 
 
+def _update_emit(ctx: Any, outs: Any, x: Any, update: Any, *starts: Any) -> Any:
+    begin = _coordinates(ctx, starts, x.aval.shape, update.aval.shape)
+    ctx.update(outs[0], x, update, begin)
+    return outs
+
+
 dynamic_update_slice_p = Primitive(
     "dynamic_update_slice",
     "view",
@@ -317,6 +323,8 @@ dynamic_update_slice_p = Primitive(
     transpose=_update_transpose,
     batch=_update_batch,
     pull=_update_pull,
+    emit=_update_emit,
+    over=0,
     access="view",
 )
 

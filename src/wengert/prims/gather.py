@@ -665,6 +665,7 @@ def _scatter_primitive(
         transpose=transpose,
         batch=scatter_batch(lambda: prim),
         emit=_scatter_emit(combine),
+        over=0,
         access="stored",
     )
     return prim
