@@ -387,9 +387,9 @@ def apply(name: str, dtype: DType, *args: Any) -> Any:
         return _convert(args[0], dtype)
     if name == "bitcast":
         return args[0].view(dtype)
-    if args[-1].dtype.kind == "V":  # random keys are equal if their bits are
+    if args[-1].dtype.names:  # random keys are equal if their bits are
         args = tuple(a.view(np.uint64) if a.dtype == args[-1].dtype else a for a in args)
-        if dtype.kind == "V":
+        if dtype.names:
             return np.uint64(_OPERATIONS[name](*args)).view(dtype)
     return dtype.type(_OPERATIONS[name](*args))
 
