@@ -77,7 +77,7 @@ class StagingTrace(Trace):
         if type(x) is StagedTracer and x._trace is self:
             return x.var
         aval = get_aval(x)
-        if type(x) is Array and aval.shape == () and aval.dtype.kind != "V":  # a random key is a constant
+        if type(x) is Array and aval.shape == () and not aval.dtype.names:  # a random key is a constant
             return Literal(x._np.item() if aval.weak_type else x._np[()], aval)
         if not isinstance(x, Tracer | Array) and aval.shape == ():
             # a Python scalar keeps its weak type when the equation is bound again
