@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
 
@@ -39,9 +40,22 @@ DTYPES = (
     "int16",
     "uint16",
 )
-OTHER_DTYPES = ("float16", "complex64")  # what loops don't compute with
+OTHER_DTYPES = ("float16", "complex64", "bfloat16", "complex128")  # the rarer ones
 LARGEST = 1e4  # values that may become larger are clamped
+LARGEST_HALF = 64.0  # the same in 16 bits
+MOST_IN_HALF = 3e4  # sums of these stay below it, to be far from infinity
 MOST_ELEMENTS = 600
+
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    return "f" if dtype == BFLOAT16 else dtype.kind
+
+
+def eps_of(dtype: np.dtype[Any]) -> float:
+    return float(ml_dtypes.finfo(dtype).eps)
 
 
 class Value:
@@ -57,9 +71,9 @@ class Value:
         self.x = x
         self.used = False
         self.bound, self.quantum, self.error = bound, quantum, error
-        if self.kind == "f" and quantum and bound / quantum > 0.5 / self.eps:
+        if self.kind in "fc" and quantum and bound / quantum > 0.5 / self.eps:
             self.quantum, self.error = 0.0, error + self.eps * bound
-        if self.kind == "f" and not self.quantum and self.error == 0.0:
+        if self.kind in "fc" and not self.quantum and self.error == 0.0:
             self.error = 4 * self.eps * max(bound, 1e-3)
 
     @property
@@ -72,11 +86,16 @@ class Value:
 
     @property
     def kind(self) -> str:
-        return self.dtype.kind
+        """One of biufc: bfloat16 is one of the floats here."""
+        return kind_of(self.dtype)
+
+    @property
+    def half(self) -> bool:
+        return self.kind == "f" and self.dtype.itemsize == 2
 
     @property
     def eps(self) -> float:
-        return float(np.finfo(self.dtype).eps)
+        return eps_of(self.dtype)
 
     @property
     def size(self) -> int:
@@ -150,7 +169,7 @@ class Builder:
                 self.values.append(self.tame(value))
 
     def tame(self, value: Value) -> Value:
-        if value.kind == "f" and value.bound > LARGEST:
+        if value.kind == "f" and value.bound > (LARGEST_HALF if value.half else LARGEST):
             return self.clamped(value, 8.0)
         return value
 
@@ -173,7 +192,7 @@ class Constant(Value):
 
 def _scaled(f: Any, x: Value, bound: float, slope: float = 1.0) -> Value:
     """A smooth function."""
-    return Value(f, bound, 0.0, slope * x.error + 8 * float(np.finfo(x.dtype).eps) * max(bound, 1.0))
+    return Value(f, bound, 0.0, slope * x.error + 8 * eps_of(x.dtype) * max(bound, 1.0))
 
 
 _SMOOTH: list[Callable[[Value], Value]] = [
@@ -217,15 +236,36 @@ def unary(b: Builder) -> Value | None:
     x = b.pick()
     if x is None:
         return None
-    if x.kind == "f" and x.dtype.itemsize > 2:
+    if x.kind == "f":
         return b.choose([*_FLOAT, *(_STEPS if x.exact else ())])(x)  # type: ignore[no-any-return]
     if x.kind in "iu":
         return Value(b.choose(_INT)(x.x))
-    return Value(lax.bitwise_not(x.x)) if x.kind == "b" else x.like(lax.neg(x.x))
+    return Value(lax.bitwise_not(x.x)) if x.kind == "b" else b.choose(_COMPLEX)(x)
+
+
+_COMPLEX: list[Callable[[Value], Value]] = [
+    lambda x: x.like(lax.neg(x.x)),
+    lambda x: x.like(lax.conj(x.x)),
+    lambda x: x.like(lax.real(x.x)),
+    lambda x: x.like(lax.imag(x.x)),
+    lambda x: _scaled(lax.abs(x.x), x, x.bound),
+    lambda x: _scaled(lax.exp(lax.complex(lax.real(_unit(x)), lax.imag(x.x))), x, 3, 3),
+]
+
+
+def _unit(x: Value) -> Any:
+    """Numbers of up to 1 in place of real parts."""
+    return lax.complex(
+        lax.clamp(np.zeros((), real_of(x)), lax.real(x.x), np.ones((), real_of(x))), lax.imag(x.x)
+    )
+
+
+def real_of(x: Value) -> np.dtype[Any]:
+    return np.dtype(np.float32 if x.dtype.itemsize == 8 else np.float64)
 
 
 def smooth(b: Builder) -> Value | None:
-    x = b.pick(lambda v: v.kind == "f" and v.dtype.itemsize > 2)
+    x = b.pick(lambda v: v.kind == "f")
     return None if x is None else b.choose(_SMOOTH)(x)
 
 
@@ -238,7 +278,7 @@ def summed(out: Any, *parts: Value) -> Value:
 
 def rounding(out: Any, bound: float) -> float:
     dtype = get_aval(out).dtype
-    return float(np.finfo(dtype).eps) * bound if dtype.kind in "fc" else 0.0
+    return eps_of(dtype) * bound * (4 if dtype.kind == "c" else 1) if kind_of(dtype) in "fc" else 0.0
 
 
 def product(out: Any, x: Value, y: Value) -> Value:
@@ -275,9 +315,11 @@ def binary(b: Builder) -> Value | None:
     y = b.partner(x)
     if b.flag() and not isinstance(y, Constant):
         x, y = y, x
-    if x.kind == "f" and x.dtype.itemsize > 2:
+    if x.kind == "f":
         return b.choose(_FLOAT2)(x, y)  # type: ignore[no-any-return]
-    if x.kind in "fc":
+    if x.kind == "c":
+        if x.bound * y.bound < LARGEST_HALF and b.flag():
+            return product(lax.mul(x.x, y.x), x, y)
         return summed(b.choose([lax.add, lax.sub])(x.x, y.x), x, y)
     return Value(b.choose(_INT2 if x.kind in "iu" else _BOOL2)(x.x, y.x))
 
@@ -286,8 +328,11 @@ _COMPARISONS = [lax.lt, lax.eq, lax.ne, lax.le, lax.gt, lax.ge]
 
 
 def comparison(b: Builder) -> Value | None:
-    x = b.pick(lambda v: v.exact and v.kind != "c")
-    return None if x is None else Value(b.choose(_COMPARISONS)(x.x, b.partner(x, lambda v: v.exact).x))
+    x = b.pick(lambda v: v.exact)
+    if x is None:
+        return None
+    compare = b.choose(_COMPARISONS if x.kind != "c" else _COMPARISONS[1:3])
+    return Value(compare(x.x, b.partner(x, lambda v: v.exact).x))
 
 
 def selection(b: Builder) -> Value | None:
@@ -312,17 +357,17 @@ def clamping(b: Builder) -> Value | None:
 
 def conversion(b: Builder) -> Value | None:
     to = np.dtype(b.choose((*DTYPES, *OTHER_DTYPES)))
-    x = b.pick(lambda v: (v.exact or to.kind in "fc") and v.kind != "c" and v.dtype != to)
+    x = b.pick(lambda v: (v.exact or kind_of(to) in "fc") and v.kind != "c" and v.dtype != to)
     if x is None:
         return None
     out = lax.convert_element_type(x.x, to)
-    if to.kind not in "fc":
+    if kind_of(to) not in "fc":
         return Value(out)
     if x.kind in "fb":
         bound, quantum = (x.bound, x.quantum) if x.kind == "f" else (1.0, 1.0)
         return Value(out, bound, quantum, x.error + (0.0 if quantum else rounding(out, bound)))
     # integers of any size: what is not small is brought to a bound
-    if to.kind == "c" or to.itemsize == 2:
+    if to.kind == "c":
         return None
     return Value(lax.clamp(literal(to, -8), out, literal(to, 8)), 8, 1.0)
 
@@ -444,6 +489,8 @@ def reduction(b: Builder) -> Value | None:
     axes = [i for i in range(len(x.shape)) if b.flag()]
     n = math.prod(x.shape[a] for a in axes)
     if x.kind == "c" or (x.kind == "f" and b.flag()):
+        if x.half and n * x.bound > MOST_IN_HALF:
+            return None
         out = lax.reduce_sum(x.x, axes)
         bound = x.bound * max(n, 1)
         error = 0.0 if x.quantum else n * x.error + n * rounding(out, bound)
@@ -457,15 +504,17 @@ def reduction(b: Builder) -> Value | None:
 
 
 def cumulative(b: Builder) -> Value | None:
-    x = b.pick(lambda v: len(v.shape) > 0 and v.kind in "fiu" and v.dtype.itemsize != 2)
+    x = b.pick(lambda v: len(v.shape) > 0 and v.kind != "b")
     if x is None:
         return None
     axis, reverse = b.integer(0, len(x.shape) - 1), b.flag()
-    if b.flag():
+    if x.kind != "c" and b.flag():
         return x.like(b.choose([lax.cummax, lax.cummin])(x.x, axis, reverse))
-    if x.kind != "f":
+    if x.kind not in "fc":
         return Value(b.choose([lax.cumsum, lax.cumprod])(x.x, axis, reverse))
     n = max(x.shape[axis], 1)
+    if x.half and n * x.bound > MOST_IN_HALF:
+        return None
     out = lax.cumsum(x.x, axis, reverse)
     return Value(
         out, x.bound * n, x.quantum, 0.0 if x.quantum else n * (x.error + rounding(out, n * x.bound))
@@ -492,9 +541,9 @@ def place_of_extremum(b: Builder) -> Value | None:
 
 
 def contraction(b: Builder) -> Value | None:
-    x = b.pick(lambda v: v.kind in "fiub" and v.dtype.itemsize != 2)
+    x = b.pick()
     y = None if x is None else b.pick(lambda v: v.dtype == x.dtype)
-    if x is None or y is None:
+    if x is None or y is None or x.bound * y.bound > LARGEST:
         return None
     contracting: tuple[list[int], list[int]] = ([], [])
     batch: tuple[list[int], list[int]] = ([], [])
@@ -504,6 +553,8 @@ def contraction(b: Builder) -> Value | None:
         if where is not None:
             where[0].append(i)
             where[1].append(b.choose(free))
+    if x.half and math.prod(x.shape[i] for i in contracting[0]) * x.bound * y.bound > MOST_IN_HALF:
+        return None
     out = lax.dot_general(x.x, y.x, (contracting, batch))
     if math.prod(get_aval(out).shape) > MOST_ELEMENTS or len(get_aval(out).shape) > 5:
         return None
@@ -511,6 +562,77 @@ def contraction(b: Builder) -> Value | None:
     one = product(out, x, y)
     error = 0.0 if one.quantum else k * one.error + k * rounding(out, k * one.bound)
     return Value(out, max(k, 1) * one.bound, one.quantum, error)
+
+
+def complex_parts(b: Builder) -> Value | None:
+    x = b.pick(lambda v: v.kind == "f" and v.dtype.itemsize > 2)
+    if x is None:
+        return None
+    y = b.pick(lambda v: v.dtype == x.dtype and v.shape == x.shape) or x
+    return joined(lax.complex(x.x, y.x), x, y, Value(x.x, x.bound + y.bound, x.quantum, x.error + y.error))
+
+
+def sorting(b: Builder) -> Value | None:
+    """Values alone, or with others that follow them."""
+    x = b.pick(lambda v: v.exact and v.kind in "iufb" and len(v.shape) > 0)
+    if x is None:
+        return None
+    axis = b.integer(0, len(x.shape) - 1)
+    other = b.pick(lambda v: v.shape == x.shape)
+    if other is None or b.flag():
+        return x.like(lax.sort(x.x, dimension=axis))
+    first, second = lax.sort((x.x, other.x), dimension=axis, num_keys=1)
+    b.values.append(other.like(second))
+    return x.like(first)
+
+
+def windows(b: Builder) -> Value | None:
+    """The largest, the smallest or the sum of the elements of each window."""
+    x = b.pick(lambda v: 0 < len(v.shape) < 4 and v.kind in "iuf" and 0 not in v.shape)
+    if x is None:
+        return None
+    size = [b.integer(1, min(d, 3)) for d in x.shape]
+    strides = [b.integer(1, 2) for _ in x.shape]
+    padding = [(b.integer(0, 1), b.integer(0, 1)) for _ in x.shape]
+    dilation = [b.choose((1, 1, 2)) for _ in x.shape]
+    info = ml_dtypes.finfo(x.dtype) if x.kind == "f" else ml_dtypes.iinfo(x.dtype)
+    kinds = [(lax.max, info.min), (lax.min, info.max), (lax.add, 0)]
+    combine, start = b.choose(kinds if 1 in size and max(size) == 1 else kinds[2:]) if b.flag() else kinds[2]
+    n = math.prod(size)
+    if x.half and n * x.bound > MOST_IN_HALF:
+        return None
+    out = lax.reduce_window(
+        x.x, np.asarray(start, x.dtype), combine, size, strides, padding, window_dilation=dilation
+    )
+    if math.prod(get_aval(out).shape) > MOST_ELEMENTS:
+        return None
+    if x.kind != "f" or combine is not lax.add:
+        return Value(out) if x.kind != "f" else None
+    bound = x.bound * n
+    return Value(out, bound, x.quantum, 0.0 if x.quantum else n * (x.error + rounding(out, bound)))
+
+
+def convolution(b: Builder) -> Value | None:
+    x = b.pick(lambda v: v.kind == "f" and 2 < len(v.shape) < 5 and 0 not in v.shape)
+    if x is None:
+        return None
+    wide = len(x.shape) - 2
+    kernel = (b.integer(1, 3), x.shape[1], *(b.integer(1, 3) for _ in range(wide)))
+    y = _filled(b, kernel, x.dtype)
+    terms = math.prod(kernel[1:])
+    if y is None or (x.half and terms * x.bound * y.bound > MOST_IN_HALF):
+        return None
+    strides = [b.integer(1, 2) for _ in range(wide)]
+    padding = [(b.integer(0, 2), b.integer(0, 2)) for _ in range(wide)]
+    dilation, spread = ([b.choose((1, 1, 2)) for _ in range(wide)] for _ in range(2))
+    sizes = [(d - 1) * k + 1 + lo + hi - (w - 1) * e
+             for d, k, (lo, hi), w, e in zip(x.shape[2:], dilation, padding, kernel[2:], spread)]  # fmt: skip
+    if min(sizes) < 1 or math.prod(sizes) * x.shape[0] * kernel[0] > MOST_ELEMENTS:
+        return None
+    out = lax.conv_general_dilated(x.x, y.x, strides, padding, dilation, spread)
+    one = product(out, x, y)
+    error = 0.0 if one.quantum else terms * one.error + terms * rounding(out, terms * one.bound)
+    return Value(out, terms * one.bound, one.quantum, error)
 
 
 # -------------------------------------------------------------------------------------------- computed indices
@@ -570,7 +692,7 @@ def gathering(b: Builder) -> Value | None:
 
 def scattering(b: Builder) -> Value | None:
     """Updates of windows that are whole along all axes but one, at positions along it."""
-    x = b.pick(lambda v: len(v.shape) > 0 and 0 not in v.shape and v.kind in "iuf" and v.dtype.itemsize != 2)
+    x = b.pick(lambda v: len(v.shape) > 0 and 0 not in v.shape and v.kind in "iuf")
     indices = x and b.pick(lambda v: v.dtype == np.int32 and 0 < v.size < 20 and len(v.shape) < 3)
     if x is None or indices is None:
         return None
@@ -591,6 +713,8 @@ def scattering(b: Builder) -> Value | None:
     out = rule(x.x, rows, updates.x, numbers, mode=mode)
     if x.kind != "f":
         return Value(out)
+    if x.half and rule is lax.scatter_add and updates.size * updates.bound > MOST_IN_HALF:
+        return None
     return summed(out, x, *[updates] * updates.size) if rule is lax.scatter_add else joined(out, x, updates)
 
 
@@ -765,7 +889,8 @@ RULES: list[Callable[[Builder], Value | None]] = [
     unary, binary, smooth, binary, cumulative, bits, slicing, padding, reduction, broadcast, concatenation,
     permutation, reshaping, comparison, selection, reduction, conversion, reversal, squeezing, reduction, clamping,
     counting, contraction, dynamic_slicing, dynamic_updating, gathering, gathering, contraction, place_of_extremum,
-    scattering, scattering, reduction, smooth, scanning, repeating, branching,
+    scattering, scattering, reduction, smooth, complex_parts, sorting, windows, convolution,
+    scanning, repeating, branching,
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------------------------------- programs
@@ -781,8 +906,10 @@ def data(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any],
     """Small numbers; quarters where the dtype has them. With `special`, the ends of the dtype among them."""
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
-    if dtype.kind in "fc":
+    if kind_of(dtype) in "fc":
         values = (rng.integers(-8, 9, shape) / 4).astype(dtype)
+        if dtype.kind == "c":
+            values = (values + 1j * rng.integers(-4, 5, shape) / 4).astype(dtype)
         ends = np.array([np.nan, np.inf, -np.inf, -0.0], dtype)
     else:
         values = rng.integers(0 if dtype.kind == "u" else -4, 7, shape).astype(dtype)
@@ -803,7 +930,7 @@ def programs(draw: Any) -> tuple[ClosedJaxpr, list[Any], list[float]]:
     errors: list[float] = []
 
     def fun(*xs: Any) -> list[Any]:
-        builder = Builder(draw, [Value(x, 2.0, 0.25) for x in xs])
+        builder = Builder(draw, [Value(x, 3.0 if get_aval(x).dtype.kind == "c" else 2.0, 0.25) for x in xs])
         builder.grow(count)
         new = builder.values[len(xs) :] or builder.values
         outs = [v for v in new if not v.used][-5:] or new[-1:]

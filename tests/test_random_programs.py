@@ -12,7 +12,9 @@ import pytest
 from hypothesis import event, given, note, strategies as st
 
 import wengert
-from tests.random_programs import programs
+from tests.random_programs import eps_of, kind_of, programs
+from tests.random_surroundings import Program, surrounded_rows
+from wengert import config
 from wengert.backends import cpu, llvm
 from wengert.compiler import contract, nest, plan, split
 from wengert.compiler.interpret import interpret
@@ -22,7 +24,7 @@ from wengert.core import pretty as _pretty  # noqa: F401  (prints jaxprs)
 from wengert.core.array import from_numpy
 from wengert.core.jaxpr import ClosedJaxpr, check_jaxpr
 from wengert.core.reference import run_jaxpr
-from wengert.runtime.dispatch import Executable
+from wengert.runtime.dispatch import Executable, GuardedExecutable
 
 # Thresholds of the compiler, the usual value first. At the others, small programs take the ways of large ones.
 KNOBS: list[tuple[Any, str, tuple[Any, ...]]] = [
@@ -49,7 +51,8 @@ def knobs() -> st.SearchStrategy[tuple[Any, ...]]:
 
 
 def executed(compilation: Compilation, args: Sequence[Any]) -> list[Any]:
-    return [out._np for out in Executable(compilation)([from_numpy(a) for a in args])]
+    kind = GuardedExecutable if config.current().check_memory else Executable
+    return [out._np for out in kind(compilation)([from_numpy(a) for a in args])]
 
 
 def interpreted(compilation: Compilation, args: Sequence[Any]) -> list[Any]:
@@ -61,7 +64,9 @@ def assert_same(how: str, got: Sequence[Any], wanted: Sequence[Any], errors: Seq
     for n, (a, b, error) in enumerate(zip(got, wanted, errors, strict=True)):
         assert a.dtype == b.dtype
         assert a.shape == b.shape
-        if a.dtype.kind in "fc":
+        if kind_of(a.dtype) in "fc":
+            wide = np.complex128 if a.dtype.kind == "c" else np.float64
+            a, b = a.astype(wide), b.astype(wide)
             with np.errstate(all="ignore"):
                 near = np.abs(a - b) <= 4 * error
             near |= (a == b) | (np.isnan(a) & np.isnan(b))
@@ -93,3 +98,20 @@ def test_compiled_programs_compute_what_their_primitives_do(data: st.DataObject)
         for eqn in closed.jaxpr.eqns:
             event(eqn.primitive.name)
         check(closed, args, errors, values)
+
+
+@given(surrounded_rows(), knobs())
+def test_every_primitive_in_random_surroundings(program: Program, values: Sequence[Any]) -> None:
+    with wengert.enable_x64(True), np.errstate(all="ignore"):
+        closed, args = program.closed()
+        wanted = run_jaxpr(np, closed, args)
+        check(closed, args, [allowed(a, program.ulps) for a in wanted], values)
+
+
+def allowed(expected: Any, ulps: float) -> float:
+    """The error that so many units in the last place of the largest element are; a quarter of what is allowed."""
+    if kind_of(expected.dtype) not in "fc":
+        return 0.0
+    with np.errstate(all="ignore"):
+        sizes = np.abs(expected).astype(np.float64)
+    return ulps * eps_of(expected.dtype) * float(sizes[np.isfinite(sizes)].max(initial=1e-30)) / 4
