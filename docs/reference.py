@@ -3,24 +3,23 @@
     ```{reference} wengert.numpy
     ```
 
-It describes the names that the module offers: those of `__all__`; or else what it defines, and what it imports under
-an explicit name (`from a import b as b`). Left out are modules, primitives (`sin_p`) and what comes from NumPy. A class
-that several modules offer is described on one page, and the others lead there.
+It describes the names that the module offers, as `public.py` finds them. A class that several modules offer is
+described on one page, and the others lead there.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import inspect
 import re
 import sys
-from types import GenericAlias, ModuleType
+from types import GenericAlias
 from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from public import public_names
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -32,35 +31,6 @@ CLASSES_FIRST_IN = (
     "wengert.sharding", "wengert.stages", "wengert.custom_derivatives", "wengert.custom_batching", "wengert.tree_util",
     "wengert.extend.core", "wengert.profiler", "wengert.explain", "wengert.errors",
 )  # fmt: skip
-
-
-def public_names(module: ModuleType) -> list[str]:
-    """The names that a module offers, in alphabetical order."""
-    names = set(getattr(module, "__all__", ())) or _exported(module)
-    return sorted((n for n in names if _is_described(n, getattr(module, n))), key=str.lower)
-
-
-def _exported(module: ModuleType) -> set[str]:
-    """What a module without `__all__` defines, or imports under an explicit name."""
-    source = inspect.getsource(module)
-    found = set(getattr(module, "_LATE", ()))
-    for statement in ast.parse(source).body:
-        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-            found.add(statement.name)
-        elif isinstance(statement, ast.ImportFrom):
-            found |= {a.name for a in statement.names if a.asname == a.name}
-        elif isinstance(statement, ast.Assign):
-            found |= {t.id for t in statement.targets if isinstance(t, ast.Name)}
-        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            found.add(statement.target.id)
-    return {name for name in found if not name.startswith("_")}
-
-
-def _is_described(name: str, value: Any) -> bool:
-    if isinstance(value, ModuleType) or name.endswith("_p"):
-        return False
-    home = (getattr(value, "__module__", None) or "").partition(".")[0]
-    return home not in ("numpy", "ml_dtypes", "typing") or getattr(sys.modules[home], name, None) is not value
 
 
 @functools.cache

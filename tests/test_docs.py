@@ -11,6 +11,8 @@ them. Blocks in `bash`, `console` and `text` that follow no program are not run.
 from __future__ import annotations
 
 import contextlib
+import importlib
+import inspect
 import io
 import linecache
 import os
@@ -166,6 +168,30 @@ def test_every_public_module_is_in_the_reference() -> None:
         for match in REFERENCE.finditer(page.read_text(encoding="utf-8")):
             described.add(match["module"].removeprefix("wengert").removeprefix("."))
     assert described == public_modules()
+
+
+def test_public_names_have_docstrings() -> None:
+    sys.path.insert(0, str(DOCS))
+    try:
+        public_names = importlib.import_module("public").public_names
+    finally:
+        sys.path.remove(str(DOCS))
+    missing = []
+    for name in sorted(public_modules()):
+        module = importlib.import_module(f"wengert.{name}".rstrip("."))
+        for public in public_names(module):
+            value = getattr(module, public)
+            if not (inspect.isroutine(value) or inspect.isclass(value)):
+                continue
+            members = {k: v for k, v in vars(value).items() if k[0] != "_"} if inspect.isclass(value) else {}
+            asked = [
+                member for member, v in members.items() if inspect.isroutine(v) or isinstance(v, property)
+            ]
+            undescribed = [member for member in asked if not inspect.getdoc(getattr(value, member))]
+            missing += [f"{name}.{public}.{member}" for member in undescribed]
+            if not inspect.getdoc(value):
+                missing.append(f"{name}.{public}")
+    assert not missing
 
 
 def refreshed(page: Path) -> str:

@@ -60,6 +60,7 @@ class ManualAxisType:
 
     @property
     def empty(self) -> bool:
+        """Whether the value is the same over all axes."""
         return not (self.varying or self.unreduced or self.reduced)
 
     def update(self, **fields: Any) -> ManualAxisType:

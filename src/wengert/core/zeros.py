@@ -68,6 +68,7 @@ def is_zero(x: Any) -> bool:
 
 
 def is_undefined(x: Any) -> bool:
+    """Whether it stands for the operand in which an operation is linear, in a transpose rule."""
     return type(x) is UndefinedPrimal
 
 
