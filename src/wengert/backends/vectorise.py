@@ -37,7 +37,7 @@ def _can_be_vector(loop: For) -> bool:
         if isinstance(stmt, If):
             return False
         if isinstance(stmt, Store):
-            if stmt.combine or any(isinstance(i, Expr) for i in stmt.index):
+            if any(isinstance(i, Expr) for i in stmt.index):
                 return False
             offset = stmt.buffer.linear([i for i in stmt.index if isinstance(i, Affine)])
             if offset.coefficient(loop.axis) == 0 and not (loop.batch and stmt.buffer.kind == "local"):
@@ -101,6 +101,8 @@ def repeatable(loop: For) -> bool:
 def _repeatable(stmts: list[Stmt]) -> bool:
     written = {s.buffer for s in stmts if isinstance(s, Store)}
     for stmt in stmts:
+        if isinstance(stmt, Store) and stmt.combine:
+            return False
         if isinstance(stmt, Accumulate | For):
             return not isinstance(stmt, Accumulate) and _unread(stmts)
         for expr in walk(*values(stmt)):
@@ -112,6 +114,8 @@ def _repeatable(stmts: list[Stmt]) -> bool:
 def _unread(stmts: list[Stmt], own: str = "") -> bool:
     """The same for bodies with loops, whose accumulators are all started inside, as are buffers of the kind `own`."""
     every = list(statements(stmts))
+    if any(isinstance(s, Store) and s.combine for s in every):
+        return False
     written = {s.buffer for s in every if isinstance(s, Store) and s.buffer.kind != own}
     read = {e.buffer for s in every for e in walk(*values(s)) if isinstance(e, Load | Gather)}
     return written.isdisjoint(read)

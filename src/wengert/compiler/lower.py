@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import contract, control, convolve, nest, sorting
+from wengert.compiler import contract, control, convolve, nest, scattering, sorting
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
+from wengert.compiler.inplace import Plan, Planner
 from wengert.compiler.loops import (
     I64,
     Accumulate,
@@ -320,19 +321,20 @@ class Block:
     ) -> None:
         """Append loops that store each update at its place in the operand, or in a copy of it, in order.
 
-        `place` gives the coordinates for an index of the updates, and whether the update counts. With
-        `combine` the update is combined with what is there.
+        `place` gives the coordinates for an index of the updates, and whether the update counts. The axes `window`
+        of the updates run within windows. With `combine` the update is combined with what is there.
         """
+        scattering.lower_scatter(self, out, operand, updates, place, window, combine)
+
+    def add_at(self, out: View, operand: Operand, pieces: Sequence[Operand], starts: Any, strides: Any) -> None:
+        """Append what adds pieces to the operand, or to a copy of it, each at a start and with strides."""
         self.put(operand, out)
-        axes, index = self.domain(updates.aval.shape)
-        coordinates, inside = place(index)
-        where = [c if isinstance(c, Affine) else c.expr for c in coordinates]
-        body: list[Stmt] = [Store(out.buffer, (*out.prefix, *where), updates.at(index), combine)]
-        if inside is not None:
-            body = [If(inside, body)]
-        for axis in reversed(axes):
-            body = [For(axis, 0, axis.size, body, ordered=True)]
-        self.stmts += body
+        for piece, start, stride in zip(pieces, starts, strides, strict=True):
+            axes, index = self.domain(piece.aval.shape)
+            piece.view()
+            place = [i * s + lo for i, s, lo in zip(index, stride, start, strict=True)]
+            value = self.op("add", self.exprs.load(out.buffer, (*out.prefix, *place)), piece.at(index))
+            self.stmts.append(Nest(out, (*out.prefix, *place), axes, value))
 
     def update(self, out: View, operand: Operand, update: Operand, begin: Sequence[Coordinate]) -> None:
         """Append what stores a window of the operand, or of a copy of it, that begins at an index."""

@@ -647,7 +647,7 @@ def _scatter_emit(combine: str | None) -> Callable[..., Any]:
             coordinates, inside = _window_index(ctx, index, indices, x.aval.shape, w)
             return coordinates, None if params["mode"] == GatherScatterMode.CLIP else inside
 
-        ctx.scatter(outs[0], x, updates, place, combine)
+        ctx.scatter(outs[0], x, updates, place, w.offset, combine)
         return outs
 
     return emit

@@ -227,6 +227,13 @@ def _add_at_batch(axis: Any, args: Any, dims: Any, *, starts: Any, strides: Any)
     return add_at_slices_p.bind(*args, starts=starts, strides=strides), 0
 
 
+def _add_at_emit(ctx: Any, outs: Any, x: Any, *pieces: Any, starts: Any, strides: Any) -> Any:
+    if not ctx.is_native(x.aval.dtype):
+        return None
+    ctx.add_at(outs[0], x, pieces, starts, strides)
+    return outs
+
+
 add_at_slices_p: Primitive = Primitive(
     "add_at_slices",
     "indexing",
@@ -235,6 +242,8 @@ add_at_slices_p: Primitive = Primitive(
     jvp=linear_jvp(lambda: add_at_slices_p),
     transpose=_add_at_transpose,
     batch=_add_at_batch,
+    emit=_add_at_emit,
+    access="stored",
 )
 
 # Up to so many slices, the sum of their paddings fuses into one loop; so do more of them, if they are large.
