@@ -10,6 +10,7 @@ from wengert.backends.irbuilder import I32, I64, Builder, Function, Type, Value
 from wengert.backends.routines import Routines
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
+    BOOL,
     Acc,
     Buffer,
     Condition,
@@ -173,11 +174,8 @@ class Frame:
             return self._from_memory(
                 buffer, b.load(self.cell(buffer), self.address(buffer, offset), align=align)
             )
-        if step == 0 and (self.mask is None or self.mask.type.lanes == 1):
-            pointer = self.address(buffer, offset)
-            if self.mask is not None:  # outside of the mask any address does that can be read
-                pointer = b.select(self.mask, pointer, self.pointer(buffer))
-            return self._from_memory(buffer, b.load(kind, pointer))
+        if step == 0:
+            return self._load_one(buffer, self.address(buffer, offset))
         wide = kind.vec(self.lanes)
         mask = self.lane_mask()
         if step == 1:
@@ -199,6 +197,14 @@ class Frame:
         else:
             value = b.gather(wide, self.addresses(buffer, offset, step), mask)
         return self._from_memory(buffer, value)
+
+    def _load_one(self, buffer: Buffer, pointer: Value) -> Value:
+        """An element that is the same in all lanes: a scalar, as what addresses are computed from has to be."""
+        b, mask = self.b, self.mask
+        if mask is not None:  # where the mask holds nowhere any address does that can be read
+            holds = mask if mask.type.lanes == 1 else scalars.reduce_lanes(b, "or", BOOL, mask)
+            pointer = b.select(holds, pointer, self.pointer(buffer))
+        return self._from_memory(buffer, b.load(memory_type(buffer), pointer))
 
     def _from_memory(self, buffer: Buffer, value: Value) -> Value:
         return scalars.from_memory(self.b, buffer.dtype, value)
@@ -287,12 +293,9 @@ class Frame:
             offset, scaled = self.same_lanes([offset, b.mul(value, b.const(value.type, stride))])
             offset = b.add(offset, scaled)
         pointers = b.gep(kind, self.pointer(expr.buffer), offset)
-        if offset.type.lanes == 1 and (self.mask is None or self.mask.type.lanes == 1):
-            if self.mask is not None:
-                pointers = b.select(self.mask, pointers, self.pointer(expr.buffer))
-            return self._from_memory(expr.buffer, b.load(kind, pointers))
+        if offset.type.lanes == 1:
+            return self._load_one(expr.buffer, pointers)
         # computed coordinates are in bounds in all lanes, but the others are not where the mask doesn't hold
-        pointers = pointers if offset.type.lanes > 1 else b.splat(pointers, self.lanes)
         return self._from_memory(expr.buffer, b.gather(kind.vec(self.lanes), pointers, self.lane_mask()))
 
     # ---- guards
