@@ -15,6 +15,7 @@ A module declares what it needs from outside (`declare void @sgemm(...)`); `symb
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import importlib.util
 import itertools
@@ -64,6 +65,7 @@ class Target:
     def __init__(self) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        llvm.initialize_native_asmparser()  # for the instructions of `_CPUID`
         self.triple: str = llvm.get_process_triple()
         self.cpu: str = llvm.get_host_cpu_name()
         features = llvm.get_host_cpu_features()
@@ -111,18 +113,93 @@ def target() -> Target:
         return _target
 
 
+# Leaf and subleaf of the processor's description; 16 bytes for each.
+_CPUID: Final = """
+define void @wengert_cpuid(i32 %leaf, i32 %subleaf, ptr %to) {
+  %all = call { i32, i32, i32, i32 } asm sideeffect "cpuid", "={ax},={bx},={cx},={dx},{ax},{cx}"(
+      i32 %leaf, i32 %subleaf)
+  %a = extractvalue { i32, i32, i32, i32 } %all, 0
+  %b = extractvalue { i32, i32, i32, i32 } %all, 1
+  %c = extractvalue { i32, i32, i32, i32 } %all, 2
+  %d = extractvalue { i32, i32, i32, i32 } %all, 3
+  %to.b = getelementptr i32, ptr %to, i64 1
+  %to.c = getelementptr i32, ptr %to, i64 2
+  %to.d = getelementptr i32, ptr %to, i64 3
+  store i32 %a, ptr %to
+  store i32 %b, ptr %to.b
+  store i32 %c, ptr %to.c
+  store i32 %d, ptr %to.d
+  ret void
+}
+define i32 @wengert_xcr0() {
+  %both = call { i32, i32 } asm sideeffect "xgetbv", "={ax},={dx},{cx}"(i32 0)
+  %low = extractvalue { i32, i32 } %both, 0
+  ret i32 %low
+}
+"""
+_OSXSAVE: Final = 1 << 27  # of leaf 1, third word: the system says which registers it saves
+
+
 @functools.cache
 def machine_key() -> str:
-    """What decides whether machine code made elsewhere runs here, without LLVM where that can be."""
-    if image.SUPPORTED:
-        with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            names = ("vendor_id", "cpu family", "model", "stepping", "flags")
-            found = [
-                line for line in file.read(1 << 14).split("\n\n")[0].split("\n") if line.startswith(names)
-            ]
-            if found and found[-1].startswith("flags"):
-                return ";".join([platform.machine(), *found])
-    return target().key
+    """What decides whether machine code made elsewhere runs here. Where there are images LLVM is not asked."""
+    if not image.SUPPORTED:
+        return target().key
+    code = load_routines("cpuid", _CPUID, __file__)
+    ask = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p)(
+        code.address("wengert_cpuid")
+    )
+    words = (ctypes.c_uint32 * 4)()
+    found: list[int] = []
+    for leaf, subleaf, kept in (
+        (0, 0, 0b1111),
+        (1, 0, 0b1101),
+        (7, 0, 0b1111),
+        (7, 1, 0b1111),
+        (1 << 31 | 1, 0, 0b1100),
+    ):
+        ask(leaf, subleaf, ctypes.addressof(words))
+        found += [
+            word for n, word in enumerate(words) if kept >> n & 1
+        ]  # a word of leaf 1 numbers the processor
+    if found[5] & _OSXSAVE:
+        found.append(ctypes.CFUNCTYPE(ctypes.c_uint32)(code.address("wengert_xcr0"))())
+    return "x86 " + " ".join(map(str, found))
+
+
+# A loop of some arithmetic in vectors, which is what most programs are made of.
+_SAMPLE: Final = """
+declare <8 x float> @llvm.fma.v8f32(<8 x float>, <8 x float>, <8 x float>)
+define void @f(ptr %a, i64 %n) nounwind {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %j, %loop ]
+  %p = getelementptr float, ptr %a, i64 %i
+  %x = load <8 x float>, ptr %p, align 4
+  %c = fcmp olt <8 x float> %x, splat (float 0x3FF8000000000000)
+  %y = call <8 x float> @llvm.fma.v8f32(<8 x float> %x, <8 x float> %x, <8 x float> splat (float 0x3FF1000000000000))
+  %u = bitcast <8 x float> %y to <8 x i32>
+  %v = lshr <8 x i32> %u, splat (i32 3)
+  %w = sitofp <8 x i32> %v to <8 x float>
+  %z = select <8 x i1> %c, <8 x float> %y, <8 x float> %w
+  store <8 x float> %z, ptr %p, align 4
+  %j = add i64 %i, 8
+  %more = icmp slt i64 %j, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+"""
+
+
+def warm_up() -> None:
+    """Start LLVM and let it make code for a sample: the first time takes ten times as long as the second, for its
+    library's pages come from disk, and its tables are filled."""
+    with lock:
+        module = _parse(_SAMPLE)
+        optimise(module)
+        target().machine.emit_object(module)
 
 
 # ---- loading

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from wengert.backends.irtypes import PTR, Type, Value, constant
 
+_LONG = 200  # lines of a function
+_CALLS_IN = 4  # lines, of which one is a call, make it mostly calls
+
 
 class Module:
     """What one compilation holds: functions, declarations, global data, metadata."""
@@ -120,9 +123,22 @@ class Function:
         self.blocks.append(block)
         return block
 
+    def is_calls(self) -> bool:
+        """Whether it is long and mostly calls: then LLVM's best registers would be saved around each of them, and
+        it would take most of the time to find them."""
+        if sum([len(b.lines) for b in self.blocks]) < _LONG:
+            return False
+        lines = [line for b in self.blocks for line in b.lines]
+        calls = sum(["call " in line and "@llvm." not in line for line in lines])
+        return calls * _CALLS_IN > len(lines)
+
     def write(self, lines: list[str]) -> None:
         """Append the text of the function to `lines`."""
-        lines.append(self.header)
+        lines.append(
+            self.header.replace("nounwind", "nounwind optnone noinline", 1)
+            if self.is_calls()
+            else self.header
+        )
         for number, block in enumerate(self.blocks):
             lines.append(f"{block.label}:")
             if number == 0:

@@ -70,7 +70,7 @@ class _Emitter:
         self.attributes = (
             f'nounwind "min-legal-vector-width"="{vector_bits}" "prefer-vector-width"="{vector_bits}"'
         )
-        self.routines = Routines(self.module, self.attributes)
+        self.routines = Routines(self.module, self.attributes, program.body)
         self.host_calls: list[Call] = []
         self.kernels = 0
 

@@ -118,7 +118,8 @@ def source_stamp() -> str:
     found = []
     for package in _PACKAGES:
         with os.scandir(os.path.join(root, package)) as entries:
-            found += [
-                (e.path, e.stat().st_mtime_ns, e.stat().st_size) for e in entries if e.name.endswith(".py")
-            ]
-    return repr(sorted(found))
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    status = entry.stat()
+                    found.append(f"{package}/{entry.name} {status.st_mtime_ns} {status.st_size}")
+    return "\n".join(sorted(found))

@@ -48,7 +48,10 @@ def walk(*roots: Expr) -> Iterator[Expr]:
             continue
         seen.add(expr)
         yield expr
-        stack.extend(children(expr))
+        if type(expr) is Op:  # as most are
+            stack += expr.args
+        else:
+            stack.extend(children(expr))
 
 
 def bodies(stmt: Stmt) -> list[list[Stmt]]:

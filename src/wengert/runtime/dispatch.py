@@ -24,6 +24,7 @@ from wengert.config import current
 from wengert.core import trace as core_trace
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
+from wengert.core.collector import collecting_seldom
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
 from wengert.core.primitive import Primitive
 from wengert.core.trace import as_array, get_aval
@@ -201,6 +202,11 @@ class GuardedExecutable(Executable):
 
 def _compiled(jaxpr: Jaxpr) -> Executable:
     """The compiled form of a jaxpr, from the disk cache if it is there."""
+    with collecting_seldom:
+        return _compile(jaxpr)
+
+
+def _compile(jaxpr: Jaxpr) -> Executable:
     settings = current()
     if settings.check_memory:
         return GuardedExecutable(_pipeline.compile_jaxpr(jaxpr))

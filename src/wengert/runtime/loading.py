@@ -11,6 +11,8 @@ import os
 import sys
 import threading
 
+from wengert._lazy import lazy_module
+
 # What compiling takes, in the order in which a call needs it.
 _MODULES = (
     "wengert.runtime.dispatch",
@@ -18,6 +20,7 @@ _MODULES = (
     "wengert.backends.llvm",
     "llvmlite.binding",
 )
+_cpu = lazy_module("wengert.backends.cpu")
 _unneeded = threading.Event()
 
 
@@ -31,13 +34,13 @@ def _load_library() -> None:
 
 def _load_compiler() -> None:
     # Whatever goes wrong here goes wrong again where it is needed, and is reported there.
-    with contextlib.suppress(ImportError, OSError):
+    with contextlib.suppress(Exception):
         _load_library()
-    for name in _MODULES:
-        if _unneeded.is_set():
-            return
-        with contextlib.suppress(ImportError):
+        for name in _MODULES:
+            if _unneeded.is_set():
+                return
             importlib.import_module(name)
+        _cpu.warm_up()
 
 
 @functools.cache

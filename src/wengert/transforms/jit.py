@@ -16,6 +16,7 @@ from wengert.config import current
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
 from wengert.core.axes import named_axes, naming_axes
+from wengert.core.collector import collecting_seldom
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.source import api_boundary, filter_traceback
 from wengert.core.staging import eval_jaxpr, hoist_consts, stage
@@ -289,7 +290,8 @@ class JitFunction:
         flat_fun = FlatFun(fun, in_tree, wants_kwargs=True)
         flat_fun.__name__ = name
         structure = tree.unflatten(in_tree, list(range(len(avals))))
-        with calls.Timed(f"tracing + transforming {name} for jit", "jaxpr_trace_duration", name):
+        timed = calls.Timed(f"tracing + transforming {name} for jit", "jaxpr_trace_duration", name)
+        with timed, collecting_seldom:
             closed = stage(flat_fun, avals, name, lambda: self.argument_names(structure, static))
         consts = [operand(c) for c in closed.consts]
         hoisted = hoist_consts(closed)
