@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from wengert.backends import scalars, sorting, vectorise
 from wengert.backends.frame import Dependencies, Frame, memory_type
 from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Module, Value
@@ -16,6 +18,7 @@ from wengert.compiler.loops import (
     Call,
     Expr,
     For,
+    Fortran,
     Gather,
     Gemm,
     If,
@@ -25,6 +28,7 @@ from wengert.compiler.loops import (
     Load,
     Loop,
     Op,
+    Part,
     Piecewise,
     Program,
     RowSort,
@@ -497,6 +501,8 @@ class _Emitter:
         elif isinstance(stmt.payload, RowSort):
             addresses = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
             sorting.emit_call(b, stmt, addresses, self.attributes)
+        elif isinstance(stmt.payload, Fortran):
+            self.fortran(frame, stmt, stmt.payload)
         else:
             views = [*stmt.inputs, *stmt.outputs]
             addresses = b.alloca(PTR, max(len(views), 1))
@@ -538,6 +544,25 @@ class _Emitter:
             ):
                 args[position] = b.gep(kind, pointer, b.mul(loop.index, b.const(I64, stride)))
             b.call(routine, VOID, args)
+            loop.next()
+
+    def fortran(self, frame: Frame, stmt: Call, routine: Fortran) -> None:
+        b = frame.b
+        pointers = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
+        sizes = [v.dtype.itemsize for v in (*stmt.inputs, *stmt.outputs)]
+        real = scalars.llvm_type(np.dtype(np.float32 if routine.name[0] == "s" else np.float64))
+
+        def address(arg: float | str | Part, number: Value) -> Value:
+            if isinstance(arg, Part):
+                return b.gep(I8, pointers[arg.view], b.mul(number, b.const(I64, arg.step * sizes[arg.view])))
+            if isinstance(arg, str):
+                return self._bytes(arg)
+            if isinstance(arg, int):
+                return self._int(arg)
+            return self.module.data(f"real_{arg}_{real.kind}", real, [arg])
+
+        with b.loop(0, routine.count, 1) as loop:
+            b.call(routine.name, VOID, [address(a, loop.index) for a in routine.args])
             loop.next()
 
     def _int(self, n: int) -> Value:

@@ -32,15 +32,9 @@ if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
 
 LARGEST = 32  # rows and columns of matrices that are small
-_CELLS = 4096  # elements of local buffers: with all lanes they are to stay in the caches
 WRITTEN_OUT = 4  # rows and columns of matrices whose loops are written out
 Bound: TypeAlias = "int | Affine"
 Index: TypeAlias = "tuple[Bound, ...]"
-
-
-def is_small(dtype: DType, *sizes: int) -> bool:
-    """Whether there are kernels for real matrices of this dtype with such numbers of rows and columns."""
-    return dtype.name in ("float32", "float64") and min(sizes) > 0 and max(sizes) <= LARGEST
 
 
 def over(

@@ -24,6 +24,7 @@ from wengert.compiler.loops import (
     Const,
     Expr,
     For,
+    Fortran,
     Gather,
     Gemm,
     If,
@@ -234,6 +235,8 @@ class _Analysis:
             batch = f"{g.batch} products of " if g.batch > 1 else ""
             kernel.title = f"matrix product by BLAS: {batch}{g.m}x{g.k} times {g.k}x{g.n}"
             kernel.operations.update(dict.fromkeys(("mul", "add"), g.batch * g.m * g.n * g.k))
+        elif isinstance(stmt.payload, Fortran):
+            kernel.title = f"LAPACK: {stmt.payload!r}"
         elif stmt.name == "host":
             name = stmt.source.primitive.name if stmt.source is not None else "constant"
             kernel.title = f"{name} in NumPy: a call out of the compiled program"
@@ -423,7 +426,7 @@ class Report:
         self.out += [f"{inside}{text}" for text in _aligned(kernel.loops)]
         self.labelled(inside, "lines", self.lines(kernel, self.width - len(inside) - _LABEL))
         self.labelled(inside, "notes", kernel.notes)
-        if kernel.kind in ("loops", "gemm", "host", "sort", "argsort"):
+        if kernel.kind in ("loops", "gemm", "fortran", "host", "sort", "argsort"):
             self.wrapped(inside, "memory", self.traffic(kernel))
             if kernel.operations:
                 self.wrapped(inside, "work", _work(kernel))

@@ -8,6 +8,7 @@ backwards).
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -27,6 +28,7 @@ from wengert.compiler.loops import (
     DType,
     Expr,
     For,
+    Fortran,
     Gather,
     Gemm,
     If,
@@ -36,6 +38,7 @@ from wengert.compiler.loops import (
     Load,
     Loop,
     Op,
+    Part,
     Piecewise,
     Program,
     RowSort,
@@ -46,6 +49,7 @@ from wengert.compiler.loops import (
 from wengert.errors import CompileError
 
 special = lazy_module("scipy.special")
+blas, lapack = lazy_module("scipy.linalg.cython_blas"), lazy_module("scipy.linalg.cython_lapack")
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -238,6 +242,8 @@ class _Machine:
             self.filled(stmt.outputs[0])
         elif isinstance(stmt.payload, RowSort):
             self.sort(stmt, stmt.payload)
+        elif isinstance(stmt.payload, Fortran):
+            self.fortran(stmt, stmt.payload)
         else:
             assert stmt.name == "gemm", stmt.name
             self.gemm(stmt, stmt.payload)
@@ -273,6 +279,22 @@ class _Machine:
         memory, start = self.address(out)
         memory.data[start + _offsets(g.strides[2], g.batch, g.m, g.n)] = product
         self.filled(out)
+
+    def fortran(self, stmt: Call, routine: Fortran) -> None:
+        views = [*stmt.inputs, *stmt.outputs]
+        places = [self.whole(v, reading=n < len(stmt.inputs)) for n, v in enumerate(views)]
+        real = np.float32 if routine.name[0] == "s" else np.float64
+        for k in range(routine.count):
+            args = []
+            for arg in routine.args:
+                if isinstance(arg, Part):
+                    args.append(places[arg.view].reshape(-1)[k * arg.step :])
+                else:
+                    kind = np.int32 if isinstance(arg, int) else np.uint8 if isinstance(arg, str) else real
+                    args.append(np.full(1, ord(arg) if isinstance(arg, str) else arg, kind))
+            _call_fortran(routine.name, args)
+        for view in stmt.outputs:
+            self.filled(view)
 
     def whole(self, view: View, reading: bool = True) -> Array:
         """The memory of a view, as an array."""
@@ -367,6 +389,18 @@ class _Machine:
 
     def holds(self, conditions: Sequence[Condition]) -> bool:
         return all(lo <= self.affine(a) < hi for a, lo, hi in conditions)
+
+
+def _call_fortran(name: str, args: Sequence[Array]) -> None:
+    """Call a routine of BLAS or LAPACK, as SciPy exports it, with the addresses of arrays."""
+    module = blas if name in blas.__pyx_capi__ else lapack
+    capsule, api = ctypes.py_object(module.__pyx_capi__[name]), ctypes.pythonapi
+    api.PyCapsule_GetName.restype = ctypes.c_char_p
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    symbol = ctypes.c_char_p(api.PyCapsule_GetName(capsule))
+    address = api.PyCapsule_GetPointer(capsule, symbol)
+    routine = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(args))(address)
+    routine(*[a.ctypes.data for a in args])
 
 
 def _offsets(strides: tuple[int, int, int], batch: int, rows: int, cols: int) -> Array:

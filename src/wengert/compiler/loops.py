@@ -507,6 +507,7 @@ class Call(Stmt):
     gemm   outputs[0] = inputs[0] @ inputs[1]; `payload` is a `Gemm`
     copy   outputs[0] = inputs[0], of equal size
     sort, argsort   rows of integers in ascending order, in place; their places in this order; a `RowSort`
+    fortran  a routine of BLAS or LAPACK; `payload` is a `Fortran`. What it works on in place is in both lists
     """
 
     __slots__ = ("inputs", "name", "outputs", "payload")
@@ -553,6 +554,29 @@ class RowSort:
     def __repr__(self) -> str:
         least = "" if self.least is None else f" least={self.least}"
         return f"rows={self.count} n={self.n}{least}{' again' if self.again else ''}"
+
+
+class Part:
+    """Memory that a routine gets: view number `view`, of inputs and then outputs, `step` elements on each time."""
+
+    __slots__ = ("step", "view")
+
+    def __init__(self, view: int, step: int):
+        self.view, self.step = view, step
+
+
+class Fortran:
+    """`count` calls of a routine. Arguments: numbers (int32 if they are int, else of the letter), letters, memory."""
+
+    __slots__ = ("args", "count", "name")
+
+    def __init__(self, name: str, count: int, args: tuple[float | str | Part, ...]):
+        self.name, self.count, self.args = name, count, args
+
+    def __repr__(self) -> str:
+        times = f" {self.count} times" if self.count != 1 else ""
+        numbers = [str(a) for a in self.args if not isinstance(a, Part)]
+        return f"{self.name}{times} ({', '.join(numbers)})"
 
 
 class Loop(Stmt):

@@ -35,7 +35,6 @@ from wengert.compiler.loops import (
     is_native,
 )
 from wengert.compiler.matrices import Matrices
-from wengert.compiler.inplace import Plan, Planner
 from wengert.compiler.plan import is_loop_code
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var

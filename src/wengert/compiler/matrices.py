@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wengert.compiler import dense, dense_kernels
+from wengert.compiler import dense, dense_kernels, lapack
 from wengert.compiler.affine import Affine
 from wengert.compiler.dense import Bound, Kernel
 from wengert.compiler.dense_kernels import Read
@@ -34,8 +34,11 @@ class Matrices:
     def solve(self, outs: Sequence[View], a: Operand, b: Operand) -> bool:
         """x with a @ x = b."""
         *batch, n, columns = b.aval.shape
-        if not dense.is_small(b.aval.dtype, n, columns):
+        if not lapack.has(b.aval.dtype, *b.aval.shape):
             return False
+        if max(n, columns) > dense.LARGEST:
+            lapack.solve(self.block, outs[0], a, b)
+            return True
 
         def one(k: Kernel, at: list[Affine]) -> None:
             dense_kernels.solve(k, n, columns, _reader(k, a, at), _reader(k, b, at), _Put(k, outs[0], at))
@@ -46,8 +49,11 @@ class Matrices:
     def lu(self, outs: Sequence[View], x: Operand) -> bool:
         """The factors, the pivots and the permutation."""
         *batch, rows, columns = x.aval.shape
-        if not dense.is_small(x.aval.dtype, rows, columns):
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
+        if max(rows, columns) > dense.LARGEST:
+            lapack.lu(self.block, outs, x)
+            return True
 
         def one(k: Kernel, at: list[Affine]) -> None:
             puts = [_Put(k, o, at) for o in outs]
@@ -58,8 +64,11 @@ class Matrices:
 
     def determinant(self, outs: Sequence[View], x: Operand) -> bool:
         *batch, n, _ = x.aval.shape
-        if not dense.is_small(x.aval.dtype, n):
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
+        if n > dense.LARGEST:
+            lapack.determinant(self.block, outs[0], x)
+            return True
 
         def one(k: Kernel, at: list[Affine]) -> None:
             _Put(k, outs[0], at)(dense_kernels.determinant(k, n, _reader(k, x, at)))
@@ -71,8 +80,11 @@ class Matrices:
 
     def cholesky(self, outs: Sequence[View], x: Operand) -> bool:
         *batch, n, _ = x.aval.shape
-        if not dense.is_small(x.aval.dtype, n):
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
+        if n > dense.LARGEST:
+            lapack.cholesky(self.block, outs[0], x)
+            return True
 
         def one(k: Kernel, at: list[Affine]) -> None:
             dense_kernels.cholesky(k, n, _reader(k, x, at), _Put(k, outs[0], at))
@@ -80,23 +92,16 @@ class Matrices:
         dense.over(self.block, batch, _written_out(n), one)
         return True
 
-    def triangular_solve(
-        self,
-        outs: Sequence[View],
-        a: Operand,
-        b: Operand,
-        *,
-        left_side: bool,
-        lower: bool,
-        transpose_a: bool,
-        conjugate_a: bool,
-        unit_diagonal: bool,
-    ) -> bool:
+    def triangular_solve(self, outs: Sequence[View], a: Operand, b: Operand, **params: bool) -> bool:
         """x with op(a) @ x = b, or x @ op(a) = b: each is a lower triangular system in other indices."""
         *batch, rows, columns = b.aval.shape
-        n, count = (rows, columns) if left_side else (columns, rows)
-        if not dense.is_small(b.aval.dtype, n, count):
+        if not lapack.has(b.aval.dtype, *b.aval.shape):
             return False
+        if max(rows, columns) > dense.LARGEST:
+            lapack.triangular_solve(self.block, outs[0], a, b, **params)
+            return True
+        left_side, lower, transpose_a = params["left_side"], params["lower"], params["transpose_a"]
+        n, count = (rows, columns) if left_side else (columns, rows)
         turned = transpose_a == left_side  # which element of a is at (i, j) of the system
         backwards = lower == turned
 
@@ -119,7 +124,7 @@ class Matrices:
                 else:
                     put(j, place(i), value)
 
-            dense_kernels.substitute(k, n, count, system, right, found, unit_diagonal)
+            dense_kernels.substitute(k, n, count, system, right, found, params["unit_diagonal"])
 
         dense.over(self.block, batch, _written_out(n, count), one)
         return True
@@ -128,8 +133,11 @@ class Matrices:
 
     def qr(self, outs: Sequence[View], x: Operand, *, pivoting: bool, full_matrices: bool) -> bool:
         *batch, rows, columns = x.aval.shape
-        if pivoting or not dense.is_small(x.aval.dtype, rows, columns):
+        if pivoting or not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
+        if max(rows, columns) > dense.LARGEST:
+            lapack.qr(self.block, outs, x)
+            return True
         width = outs[0].shape[-1]
 
         def one(k: Kernel, at: list[Affine]) -> None:
@@ -152,6 +160,35 @@ class Matrices:
             k.loop(count, width, lambda i: k.loop(0, columns, lambda j: put_r(i, j, zero)), ordered=True)
 
         dense.over(self.block, batch, _written_out(rows, columns), one)
+        return True
+
+    # ---- eigenvalues and singular values
+
+    def eigh(self, outs: Sequence[View], x: Operand, *, lower: bool, sort_eigenvalues: bool) -> bool:
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
+            return False
+        lapack.eigh(self.block, outs, x, lower)
+        return True
+
+    def svd(self, outs: Sequence[View], x: Operand, *, full_matrices: bool, compute_uv: bool) -> bool:
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
+            return False
+        lapack.svd(self.block, outs, x, full_matrices, compute_uv)
+        return True
+
+    # ---- permutations
+
+    def permutation(self, outs: Sequence[View], pivots: Operand, *, permutation_size: int) -> bool:
+        """The permutation that swaps make."""
+        if 0 in outs[0].shape:
+            return False
+        lapack.permutation(self.block, outs[0], lambda *at: pivots.at(at), pivots.aval.shape[-1])
+        return True
+
+    def inverse_permutation(self, outs: Sequence[View], permutation: Operand) -> bool:
+        if permutation.aval.dtype != I32 or 0 in outs[0].shape:
+            return False
+        lapack.inverse_permutation(self.block, outs[0], permutation)
         return True
 
 

@@ -227,6 +227,7 @@ def library(
     multiple_results: bool = True,
     systems: bool = False,
     native: str = "",
+    dce: Callable[..., Any] | None = None,
 ) -> Primitive:
     """A primitive on stacks of matrices: a batch axis is one more axis of the stack.
 
@@ -260,6 +261,7 @@ def library(
         transpose=transpose,
         batch=batch,
         multiple_results=multiple_results,
+        dce=dce,
         emit=emit if native else None,
         access="view" if native else "stored",
     )

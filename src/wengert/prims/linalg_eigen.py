@@ -121,7 +121,7 @@ def _eigh_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) ->
     return outs, _hermitian_tangents(v, w, matmul(adjoint(v), matmul(t, v)))
 
 
-eigh_p: Primitive = library("eigh", abstract_eval=_eigh_avals, impl=_eigh_impl, jvp=_eigh_jvp)
+eigh_p: Primitive = library("eigh", abstract_eval=_eigh_avals, impl=_eigh_impl, jvp=_eigh_jvp, native="eigh")
 
 
 def eigh(

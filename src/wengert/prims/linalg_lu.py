@@ -123,6 +123,7 @@ lu_pivots_to_permutation_p: Primitive = library(
     impl=_permutation_impl,
     jvp=zero_jvp(lambda: lu_pivots_to_permutation_p),
     multiple_results=False,
+    native="permutation",
 )
 
 
@@ -166,6 +167,7 @@ _inverse_p: Primitive = library(
     impl=lambda xp, p: xp.argsort(p, axis=-1).astype(p.dtype),
     jvp=zero_jvp(lambda: _inverse_p),
     multiple_results=False,
+    native="inverse_permutation",
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
+from wengert.core.jaxpr import Eqn
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, is_zero
 from wengert.prims.arithmetic import add, div, mul, real, square, sub
@@ -125,7 +126,16 @@ def _svd_jvp(
     return [s, u, vt], [ds, du, adjoint(dv)]
 
 
-svd_p: Primitive = library("svd", abstract_eval=_svd_avals, impl=_svd_impl, jvp=_svd_jvp)
+def _svd_dce(used: Sequence[bool], eqn: Eqn) -> tuple[list[bool], Eqn | None]:
+    """Where only the values are wanted, no vectors are computed."""
+    if eqn.params["compute_uv"] and not any(used[1:]):
+        eqn = eqn.replace(params={**eqn.params, "compute_uv": False}, outvars=eqn.outvars[:1])
+    return [True], eqn
+
+
+svd_p: Primitive = library(
+    "svd", abstract_eval=_svd_avals, impl=_svd_impl, jvp=_svd_jvp, native="svd", dce=_svd_dce
+)
 
 
 def svd(
