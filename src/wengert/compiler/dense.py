@@ -115,6 +115,13 @@ class Kernel:
             for i in range(first.const, end.const):
                 body(Affine(i))
             return
+        self._for(first, end, body, ordered)
+
+    def repeat(self, count: int, body: Callable[[Affine], None]) -> None:
+        """Run the body so many times, in a loop even where others are written out."""
+        self._for(Affine(), Affine(count), body, True)
+
+    def _for(self, first: Affine, end: Affine, body: Callable[[Affine], None], ordered: bool) -> None:
         lo, hi = first.bounds({})[0], end.bounds({})[1]
         if lo >= hi:
             return

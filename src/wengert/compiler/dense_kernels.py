@@ -17,7 +17,7 @@ from wengert.compiler.loops import BOOL, I32, I64, Buffer, DType, Expr
 
 # Reads an element of an operand.
 Read: TypeAlias = Callable[[Affine, Affine], Expr]
-_SWEEPS = {4: 6, 8: 8}  # of Jacobi's method, by the bytes of a number: it converges quadratically
+_SWEEPS = {4: 6, 8: 7}  # of Jacobi's method, by the bytes of a number: the last ones converge quadratically
 
 
 def fill(k: Kernel, to: Buffer, rows: int, columns: int, read: Read, first_column: int = 0) -> None:
@@ -281,26 +281,25 @@ def substitute(
 # ------------------------------------------------------------------------------------------------ reflections
 
 
+def _scale(k: Kernel, largest: Expr) -> Expr:
+    """What to multiply numbers by whose squares might be beyond the range: a power of two, mostly 1."""
+    dtype = largest.dtype
+    far, down, up = (40, 80, 64) if dtype.itemsize == 4 else (300, 600, 600)
+    one, less, more = (k.number(2.0**e, dtype) for e in (0, -down, up))
+    small = k.op("select", k.op("lt", largest, k.number(2.0**-far, dtype)), more, one)
+    return k.op("select", k.op("gt", largest, k.number(2.0**far, dtype)), less, small)
+
+
 def reflect(k: Kernel, w: Buffer, taus: Buffer, rows: int, columns: int) -> None:
     """The QR decomposition by Householder's reflections, in place: R, and below it the vectors of the reflections."""
     dtype = w.dtype
-    zero, one = k.number(0, dtype), k.number(1, dtype)
-    big, small = k.number(2.0 ** (dtype.itemsize * 10), dtype), k.number(2.0 ** -(dtype.itemsize * 10), dtype)
+    zero = k.number(0, dtype)
     along = k.array(dtype, columns)
 
     def step(s: Affine) -> None:
         alpha = k.let(k.at(w, s, s))
-        # numbers near the ends of the range are scaled, so that their squares are within it
         below = k.let(k.total("max", zero, s + 1, rows, lambda i: k.op("abs", k.at(w, i, s))))
-        largest = k.let(k.op("max", below, k.op("abs", alpha)))
-        scale = k.let(
-            k.op(
-                "select",
-                k.op("gt", largest, big),
-                small,
-                k.op("select", k.op("lt", largest, small), big, one),
-            )
-        )
+        scale = k.let(_scale(k, k.op("max", below, k.op("abs", alpha))))
         rest = k.let(
             k.total("add", zero, s + 1, rows, lambda i: k.op("square", k.op("mul", k.at(w, i, s), scale)))
         )
@@ -376,3 +375,106 @@ def product_of_reflections(
         _apply(k, v, s, tau, q, along, rows, s, columns)
 
     k.loop(0, count, step, ordered=True)
+
+
+# ------------------------------------------------------------------------------------------------ eigenvalues
+
+
+def eigh(
+    k: Kernel,
+    n: int,
+    a: Read,
+    put_vector: Callable[[Affine, Affine, Expr], None],
+    put_value: Callable[[Affine, Expr], None],
+) -> None:
+    """Eigenvectors and ascending eigenvalues of a symmetric matrix, of which the lower triangle is read.
+
+    By Jacobi's method: sweeps of rotations, each of which makes one element off the diagonal zero. NaN if an
+    element is not finite.
+    """
+    dtype = a(Affine(), Affine()).dtype
+    w, v = k.array(dtype, n, n), k.array(dtype, n, n)
+    zero, one, nan = k.number(0, dtype), k.number(1, dtype), k.number(np.nan, dtype)
+    k.loop(0, n, lambda i: k.loop(0, i + 1, lambda j: k.set(w, (i, j), a(i, j))), ordered=True)
+    k.loop(
+        0, n, lambda i: k.loop(0, i, lambda j: k.set(w, (j, i), k.at(w, i, j)), ordered=True), ordered=True
+    )
+    fill(k, v, n, n, lambda i, j: k.op("select", k.is_at(k.exprs.index(i, I32), j), one, zero))
+    largest, finite = _extent(k, w, n)
+    scale = k.let(_scale(k, largest))
+    k.loop(
+        0,
+        n,
+        lambda i: k.loop(0, n, lambda j: k.set(w, (i, j), k.op("mul", k.at(w, i, j), scale))),
+        ordered=True,
+    )
+
+    def pair(p: Affine, q: Affine) -> None:
+        off, first, second = (k.let(k.at(w, *place)) for place in ((p, q), (p, p), (q, q)))
+        gap = k.let(k.op("sub", second, first))
+        twice = k.let(k.op("add", off, off))
+        root = k.op("sqrt", k.op("fma", gap, gap, k.op("square", twice)))
+        turned = k.op("select", k.op("lt", gap, zero), k.op("neg", twice), twice)
+        ratio = k.op("div", turned, k.op("add", k.op("abs", gap), root))
+        t = k.let(k.op("select", k.op("eq", off, zero), zero, ratio))
+        c = k.let(k.inverse(k.op("sqrt", k.op("fma", t, t, one))))
+        s = k.let(k.op("mul", t, c))
+
+        def rotate(to: Buffer, at_p: tuple[Affine, Affine], at_q: tuple[Affine, Affine]) -> None:
+            x, y = k.let(k.at(to, *at_p)), k.let(k.at(to, *at_q))
+            k.set(to, at_p, k.less_product(k.op("mul", c, x), s, y))
+            k.set(to, at_q, k.op("fma", s, x, k.op("mul", c, y)))
+
+        k.loop(0, n, lambda i: rotate(w, (i, p), (i, q)), ordered=True)
+        k.loop(0, n, lambda i: rotate(w, (p, i), (q, i)), ordered=True)
+        k.loop(0, n, lambda i: rotate(v, (i, p), (i, q)), ordered=True)
+        k.set(w, (p, p), k.less_product(first, t, off))
+        k.set(w, (q, q), k.op("fma", t, off, second))
+        k.set(w, (p, q), zero)
+        k.set(w, (q, p), zero)
+
+    def sweep(_: Affine) -> None:
+        k.loop(0, n - 1, lambda p: k.loop(p + 1, n, lambda q: pair(p, q), ordered=True), ordered=True)
+
+    k.repeat(_SWEEPS[dtype.itemsize] + (n > 4), sweep)
+    _sort_columns(k, w, v, n)
+    back = k.let(k.inverse(scale))
+    k.loop(0, n, lambda i: put_value(i, k.op("select", finite, k.op("mul", k.at(w, i, i), back), nan)))
+    k.loop(
+        0,
+        n,
+        lambda i: k.loop(0, n, lambda j: put_vector(i, j, k.op("select", finite, k.at(v, i, j), nan))),
+        ordered=True,
+    )
+
+
+def _extent(k: Kernel, w: Buffer, n: int) -> tuple[Expr, Expr]:
+    """The size of the largest element, and whether all are finite."""
+    rows, fine = k.array(w.dtype, n), k.array(BOOL, n)
+    zero, true = k.number(0, w.dtype), k.number(True, BOOL)
+
+    def row(i: Affine) -> None:
+        k.set(rows, (i,), k.total("max", zero, 0, n, lambda j: k.op("abs", k.at(w, i, j))))
+        k.set(fine, (i,), k.op("is_finite", k.at(rows, i)))
+
+    k.loop(0, n, row, ordered=True)
+    largest = k.let(k.total("max", zero, 0, n, lambda i: k.at(rows, i)))
+    return largest, k.let(k.total("and", true, 0, n, lambda i: k.at(fine, i)))
+
+
+def _sort_columns(k: Kernel, w: Buffer, v: Buffer, n: int) -> None:
+    """Exchange columns of v so that the diagonal of w ascends."""
+
+    def pair(i: Affine, j: Affine) -> None:
+        x, y = k.let(k.at(w, i, i)), k.let(k.at(w, j, j))
+        wrong = k.let(k.op("gt", x, y))
+
+        def exchange(to: Buffer, one: tuple[Affine, Affine], other: tuple[Affine, Affine]) -> None:
+            x, y = k.let(k.at(to, *one)), k.let(k.at(to, *other))
+            k.set(to, one, k.op("select", wrong, y, x))
+            k.set(to, other, k.op("select", wrong, x, y))
+
+        exchange(w, (i, i), (j, j))
+        k.loop(0, n, lambda r: exchange(v, (r, i), (r, j)), ordered=True)
+
+    k.loop(0, n - 1, lambda i: k.loop(i + 1, n, lambda j: pair(i, j), ordered=True), ordered=True)

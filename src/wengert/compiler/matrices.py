@@ -18,6 +18,8 @@ from wengert.compiler.loops import I32, Expr, View
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
 
+_JACOBI = 8  # rows of matrices whose eigenvalues are found by rotations
+
 
 def _written_out(*sizes: int) -> bool:
     return max(sizes) <= dense.WRITTEN_OUT
@@ -167,7 +169,20 @@ class Matrices:
     def eigh(self, outs: Sequence[View], x: Operand, *, lower: bool, sort_eigenvalues: bool) -> bool:
         if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
-        lapack.eigh(self.block, outs, x, lower)
+        *batch, n, _ = x.aval.shape
+        if n > _JACOBI:
+            lapack.eigh(self.block, outs, x, lower)
+            return True
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            read = _reader(k, x, at)
+
+            def element(i: Affine, j: Affine) -> Expr:
+                return read(i, j) if lower else read(j, i)
+
+            dense_kernels.eigh(k, n, element, _Put(k, outs[0], at), _Put(k, outs[1], at))
+
+        dense.over(self.block, batch, _written_out(n), one)
         return True
 
     def svd(self, outs: Sequence[View], x: Operand, *, full_matrices: bool, compute_uv: bool) -> bool:
