@@ -79,7 +79,7 @@ class Planner:
         invars, n_out = branches[0].jaxpr.invars, len(branches[0].jaxpr.outvars)
         wanted: dict[int, int] = {}
         for k in range(n_out):
-            places = [self._places(b.jaxpr, dict.fromkeys(b.jaxpr.invars)) for b in branches]
+            places = [self._places(b.jaxpr, {v: None for v in b.jaxpr.invars}) for b in branches]
             j = places[0].get(k)
             if j is not None and j not in wanted.values() and all(p.get(k) == j for p in places):
                 wanted[k] = j

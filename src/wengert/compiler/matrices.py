@@ -6,6 +6,7 @@ done the work; where it has not, the primitive's `impl` runs by a host call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from wengert.compiler.loops import I32, Expr, View
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
 
-_JACOBI = 8  # rows of matrices whose eigenvalues are found by rotations
+# Eigenvalues are found by rotations of matrices with up to so many rows, if there are many of them, and else by
+# LAPACK: the signs of eigenvectors are free, and single ones are to have those that NumPy gives them.
+_JACOBI, _MANY = 8, 16
 
 
 def _written_out(*sizes: int) -> bool:
@@ -170,7 +173,7 @@ class Matrices:
         if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
         *batch, n, _ = x.aval.shape
-        if n > _JACOBI:
+        if n > _JACOBI or math.prod(batch) < _MANY:
             lapack.eigh(self.block, outs, x, lower)
             return True
 
@@ -182,7 +185,7 @@ class Matrices:
 
             dense_kernels.eigh(k, n, element, _Put(k, outs[0], at), _Put(k, outs[1], at))
 
-        dense.over(self.block, batch, _written_out(n), one)
+        dense.over(self.block, batch, n < dense.WRITTEN_OUT, one)
         return True
 
     def svd(self, outs: Sequence[View], x: Operand, *, full_matrices: bool, compute_uv: bool) -> bool:

@@ -135,6 +135,9 @@ def eigh(
 ) -> tuple[Any, Any]:
     """Eigenvectors, as columns, and ascending eigenvalues of Hermitian matrices (..., n, n).
 
+    The signs of eigenvectors are free: those of many small matrices that compiled code decomposes together may be
+    others than those of each alone.
+
     Derivatives of eigenvectors are NaN where eigenvalues are equal: there the eigenvectors jump. Derivatives of
     eigenvalues are finite there, and so are those of their sums and other symmetric functions right.
 
