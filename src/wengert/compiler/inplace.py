@@ -46,11 +46,13 @@ class Plan:
         return v in self._last
 
     def spent(self, eqn: Eqn | None, atom: Atom) -> bool:
-        """Whether the equation is the last to read a variable, which has memory of its own."""
+        """Whether the equation is the last to read a variable, which has memory of its own, and reads it once."""
         return (
-            isinstance(atom, Var)
+            eqn is not None
+            and isinstance(atom, Var)
             and atom in self._own
             and self._last[atom] == self._position.get(id(eqn), -1)
+            and sum(a is atom for a in eqn.invars) == 1
         )
 
 
