@@ -495,3 +495,26 @@ def test_nested_loops(outer: int, inner: int, reverse: bool, x: float) -> None:
         np.testing.assert_allclose(
             gradient, (python(x + eps) - python(x - eps)) / (2 * eps), rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("loop", ["scan", "while"])
+def test_carries_that_start_as_one_array(loop: str) -> None:
+    """Each carry needs memory of its own, though all begin with the same numbers, and these are not needed later."""
+
+    def turn(carry: Any) -> Any:
+        a, b, c = carry
+        return jnp.sin(a) + 1, jnp.cos(b) - c, a * b
+
+    def run(x: Any) -> Any:
+        start = x + 1.0
+        if loop == "scan":
+            return lax.scan(lambda carry, _: (turn(carry), None), (start, start, start), None, length=3)[0]
+        state = lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, *turn(s[1:])), (0, start, start, start))
+        return state[1:]
+
+    x = np.linspace(-1, 1, 5, dtype=np.float32)
+    expected = (x + 1,) * 3
+    for _ in range(3):
+        expected = turn(expected)
+    for found, values in zip(wengert.jit(run)(x), expected, strict=True):
+        np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-6)
