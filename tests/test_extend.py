@@ -91,6 +91,18 @@ def test_several_results() -> None:
     np.testing.assert_array_equal(mapped[1], np.arange(7, 13) % 4)
 
 
+def test_a_batching_rule_with_the_axis_in_parts() -> None:
+    prim = core.Primitive("shifted")
+    prim.def_impl(lambda x: x)
+    prim.def_abstract_eval(lambda x: x)
+
+    def batch(size: int, name: Any, _: Any, args: Any, dims: Any) -> Any:
+        return args[0] + size + len(name), dims[0]
+
+    batching.axis_primitive_batchers[prim] = batch
+    np.testing.assert_array_equal(wengert.vmap(prim.bind, axis_name="ab")(X), np.asarray(X) + 5)
+
+
 def test_bilinear() -> None:
     prim = core.Primitive("outer")
     impl = lambda a, b: a[:, None] * b[None, :]  # noqa: E731
@@ -149,9 +161,13 @@ def test_the_tables_show_the_rules_of_ours() -> None:
     assert lax.sin_p not in ad.primitive_transposes
     with pytest.raises(KeyError):
         ad.primitive_transposes[lax.sin_p]
-    out, dims = batching.primitive_batchers[lax.sin_p]((jnp.ones((3, 2)),), (1,))
-    assert out.shape == (3, 2)
-    assert dims == 1
+    operands = (jnp.ones((3, 2)),), (1,)
+    for out, dim in (
+        batching.primitive_batchers[lax.sin_p](*operands),
+        batching.axis_primitive_batchers[lax.sin_p](2, None, None, *operands),
+    ):
+        assert out.shape == (3, 2)
+        assert dim == 1
     with pytest.raises(AttributeError):
         primitives.no_such_p  # noqa: B018
 

@@ -38,10 +38,26 @@ def _with_size(rule: Any) -> Any:
     return batch
 
 
+def _by_parts(rule: Any) -> Any:
+    return lambda axis, args, dims, **params: rule(axis.size, axis.name, None, args, dims, **params)
+
+
+def _with_parts(rule: Any) -> Any:
+    def batch(
+        size: int, name: Any, _: Any, args: Sequence[Any], dims: Sequence[int | None], **params: Any
+    ) -> Any:
+        return rule(BatchAxis(size, name), args, dims, **params)
+
+    return batch
+
+
 primitive_batchers = RuleTable("batch", _sizeless, _with_size)
 """rule(operands, batch_axes, **params) gives the results and where their batch axes are, or None."""
-axis_primitive_batchers = fancy_primitive_batchers = RuleTable("batch")
-"""As `primitive_batchers`, with the mapped axis, which has a `size` and a `name`, as first argument."""
+fancy_primitive_batchers = RuleTable("batch")
+"""rule(axis, operands, batch_axes, **params): as `primitive_batchers`, with the mapped axis; it has a `size` and a
+`name`."""
+axis_primitive_batchers = RuleTable("batch", _by_parts, _with_parts)
+"""rule(axis_size, axis_name, None, operands, batch_axes, **params): the same, with the axis in parts."""
 
 
 def broadcast(x: Any, sz: int, axis: int, mesh_axis: Any = None) -> Any:
@@ -73,7 +89,7 @@ def defbroadcasting(prim: Primitive) -> None:
         out = prim.bind(*operands, **params)
         return out, [0] * len(out) if prim.multiple_results else 0
 
-    axis_primitive_batchers[prim] = batch
+    fancy_primitive_batchers[prim] = batch
 
 
 def defreducer(prim: Primitive) -> None:
