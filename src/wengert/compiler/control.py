@@ -167,7 +167,7 @@ def lower_scan(
     if length == 0:
         for out, operand in zip(outs[:num_carry], operands[num_consts:], strict=False):
             block.put(operand, out)
-        return outs
+        return list(outs)
     inner = jaxpr.jaxpr
     axis = Axis(length, "t")
     now = Affine.of(axis)

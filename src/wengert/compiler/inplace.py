@@ -46,11 +46,11 @@ class Plan:
         return v in self._last
 
     def spent(self, eqn: Eqn | None, atom: Atom) -> bool:
-        """Whether the equation is the last to read a variable, which has memory of its own, and reads it once."""
+        """Whether the equation is the last to read a variable, reads it once, and it has memory of its own."""
         return (
-            eqn is not None
-            and isinstance(atom, Var)
+            isinstance(atom, Var)
             and atom in self._own
+            and eqn is not None
             and self._last[atom] == self._position.get(id(eqn), -1)
             and sum(a is atom for a in eqn.invars) == 1
         )
@@ -81,7 +81,7 @@ class Planner:
         invars, n_out = branches[0].jaxpr.invars, len(branches[0].jaxpr.outvars)
         wanted: dict[int, int] = {}
         for k in range(n_out):
-            places = [self._places(b.jaxpr, {v: None for v in b.jaxpr.invars}) for b in branches]
+            places = [self._places(b.jaxpr, dict.fromkeys(b.jaxpr.invars)) for b in branches]
             j = places[0].get(k)
             if j is not None and j not in wanted.values() and all(p.get(k) == j for p in places):
                 wanted[k] = j

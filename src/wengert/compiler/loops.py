@@ -41,6 +41,7 @@ OPS: dict[str, float] = {
     **dict.fromkeys(("exp", "exp2", "log", "log2", "logistic", "tanh", "sin", "cos", "cbrt"), 14),
     **dict.fromkeys(("expm1", "log1p", "log10", "tan", "sinh", "cosh", "atan", "asin", "acos", "atan2"), 20),
     **dict.fromkeys(("asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "pow", "lgamma", "digamma"), 30),
+    **dict.fromkeys(("real", "imag", "complex", "conj"), 1),  # see `complexes`
     "mulhi": 2,  # the upper half of the product of two unsigned integers
 }
 COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"))
@@ -64,6 +65,8 @@ _NATIVE = frozenset(
         "bfloat16",
         "float32",
         "float64",
+        "complex64",
+        "complex128",
         "fry64",
     )
 )
@@ -102,8 +105,9 @@ def accumulator(dtype: DType) -> DType:
 class Buffer:
     """Memory with a shape and a dtype, contiguous in C order.
 
-    kind: arg (read only), given (an argument whose memory a result takes), result, temp (in the arena, at `offset`), slot (a pointer that a loop moves from
-    one buffer to another), local (a temp that is private to one iteration of a parallel or batch loop).
+    kind: arg (read only), given (an argument whose memory a result takes), result, temp (in the arena, at
+    `offset`), slot (a pointer that a loop moves from one buffer to another), local (a temp that is private to one
+    iteration of a parallel or batch loop).
     """
 
     __slots__ = ("dtype", "id", "kind", "name", "offset", "shape")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from wengert.compiler import invariant
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     OPS,
@@ -151,6 +152,7 @@ def nest(stmts: Sequence[Stmt], exprs: Exprs) -> list[Stmt]:
         if isinstance(stmt, Loop):
             stmt.condition = nest(stmt.condition, exprs)
             stmt.body = nest(stmt.body, exprs)
+            out += invariant.leave(stmt)
         elif isinstance(stmt, Branch):
             stmt.branches = [nest(b, exprs) for b in stmt.branches]
         out.append(stmt)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from wengert.compiler.loops import OPS, is_native
+from wengert.compiler.complexes import RULES
+from wengert.compiler.loops import OPS, DType, is_native
 from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
+from wengert.core.primitive import Primitive
 
 # Costs of one element, in units of a vector addition: of a value in the caches, and of one in main memory.
 _STORE, _LOAD = 8.0, 1.5
@@ -26,10 +28,16 @@ def is_loop_code(eqn: Eqn) -> bool:
     prim = eqn.primitive
     if prim.pull is None and prim.reducer is None:
         return False
-    for v in (*eqn.invars, *eqn.outvars):
-        if not is_native(v.aval.dtype):
-            return False
-    return True
+    dtypes = [v.aval.dtype for v in (*eqn.invars, *eqn.outvars)]
+    if any(d.kind == "c" for d in dtypes) and not _has_complex_code(prim, dtypes[0]):
+        return False
+    return all(map(is_native, dtypes))
+
+
+def _has_complex_code(prim: Primitive, dtype: DType) -> bool:
+    if prim.reducer is not None:
+        return prim.reducer(dtype)[0] == "add"
+    return prim.scalar in RULES if prim.scalar is not None else not prim.real_code
 
 
 def is_pulled(eqn: Eqn) -> bool:
@@ -85,8 +93,9 @@ def plan(jaxpr: Jaxpr, owned: Collection[Var] = ()) -> tuple[set[Var], set[int]]
         over = eqn.primitive.over
         if over is not None and pulled and eqn.outvars[0] in roots and id(eqn) in small:
             updates.add(id(eqn))
-            if isinstance(eqn.invars[over], Var) and id(small[id(eqn)]) in small:
-                roots.add(small[id(eqn)].outvars[0])
+            before = small[id(eqn)]
+            if before is not None and id(before) in small:
+                roots.add(before.outvars[0])
         _add_uses(eqn, number, uses, roots, is_loop_code(eqn))
     return roots, updates
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from wengert.compiler.fission import split_products
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eqn_effects, subjaxprs
 from wengert.prims.expansion import expansion
 from wengert.transforms.dce import prune_eqns
@@ -35,6 +36,14 @@ def simplify(jaxpr: Jaxpr) -> Jaxpr:
                 for h in hoisted:
                     _merge(h.replace([_read(renamed, a) for a in h.invars]), known, renamed, simpler, place)
                 eqn = eqn.replace([_read(renamed, a) for a in eqn.invars])
+            if eqn.params.get("num_carry") is not None and eqn.params["length"] > 1:
+                early, eqn, late = split_products(eqn)
+                for e in early:
+                    _merge(e, known, renamed, simpler, place)
+                _merge(eqn.replace([_read(renamed, a) for a in eqn.invars]), known, renamed, simpler, place)
+                for e in late:
+                    _merge(e.replace([_read(renamed, a) for a in e.invars]), known, renamed, simpler, place)
+                continue
         _merge(eqn, known, renamed, simpler, place)
     outvars = [_read(renamed, a) for a in outvars]
     simpler, _ = prune_eqns(simpler, outvars)

@@ -309,6 +309,8 @@ def _update_pull(ctx: Any, index: Any, x: Any, update: Any, *starts: Any) -> Any
 
 
 def _update_emit(ctx: Any, outs: Any, x: Any, update: Any, *starts: Any) -> Any:
+    if not ctx.is_native(x.aval.dtype):
+        return None
     begin = _coordinates(ctx, starts, x.aval.shape, update.aval.shape)
     ctx.update(outs[0], x, update, begin)
     return outs
