@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import later, small, wave
+from benchmarks import later, learning, small, wave
 from benchmarks.rows import TABLE
 
-MODULES = (small, wave, later)
+MODULES = (small, wave, later, learning)
 
 __all__ = ["MODULES", "TABLE"]

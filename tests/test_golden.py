@@ -19,7 +19,7 @@ import wengert
 import wengert.numpy as jnp
 from wengert import lax
 from wengert.compiler.interpret import interpret
-from wengert.compiler.loops import Call, For, Loop, Piecewise, Program, Store
+from wengert.compiler.loops import Call, For, Init, Loop, Piecewise, Program, Store
 from wengert.compiler.pipeline import Compilation, compile_jaxpr
 from wengert.compiler.pretty import format_program
 from wengert.compiler.rewrite import statements, values, walk
@@ -234,9 +234,13 @@ def test_row_reductions_and_their_consumers_share_one_loop(name: str, inner: int
     assert not p.temps
 
 
-def test_large_products_are_calls_and_small_ones_are_loops() -> None:
-    assert [s.name for s in statements(program("dense_large").body) if isinstance(s, Call)] == ["gemm"]
-    assert not [s for s in statements(program("dense_small").body) if isinstance(s, Call)]
+def test_products_are_loops_over_blocks_and_very_large_ones_are_calls() -> None:
+    for name in ("dense_large", "dense_small"):
+        assert not [s for s in statements(program(name).body) if isinstance(s, Call)]
+    inner = [s for s in statements(program("dense_large").body) if isinstance(s, For) and s.lanes > 1]
+    assert all(len([t for t in s.body if isinstance(t, Init)]) >= 8 for s in inner)
+    closed = wengert.make_jaxpr(lambda x, y: x @ y)(*[wengert.ShapeDtypeStruct((2048, 2048), np.float32)] * 2)
+    assert [s.name for s in compile_jaxpr(closed.jaxpr).program.body if isinstance(s, Call)] == ["gemm"]
 
 
 @pytest.mark.parametrize("name", ["merge", "cut", "transposed", "rows", "elementwise"])

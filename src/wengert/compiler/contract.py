@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
+from wengert.compiler import gemm
 from wengert.compiler.affine import Affine, Axis, Symbol
 from wengert.compiler.loops import Buffer, Call, DType, Expr, Gemm, Nest, View, accumulator
+from wengert.compiler.tile import Dim, Place, merged
 from wengert.core.avals import ShapedArray
 
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
 
+_LARGE = 1 << 31  # multiplications from which a library, which cuts all three axes for the caches, is faster
+_FEW, _LANES = 1024, 8  # multiplications, and columns of the result, from which blocks in registers pay
 _SMALL = 8192  # multiplications up to which a nest beats the call of a library
 _BLAS = ("float32", "float64")
 Axes: TypeAlias = tuple[Sequence[int], Sequence[int]]
@@ -37,13 +41,73 @@ def lower_dot(
     if not blas and min(m, n) > 1 and m * n * k > _SMALL and accumulator(out.dtype).name in _BLAS:
         _widened(block, out, lhs, rhs, contracting, batch)
         return
-    if not same or out.dtype.name not in _BLAS or min(m, n) == 1 or m * n * k <= _SMALL or b == 0:
+    products = b * m * n * k
+    if blas and min(m, k) > 1 and n >= _LANES and _FEW < products < _LARGE:
+        _tiles(block, out, lhs, rhs, contracting, batch, free_l, free_r)
+        return
+    if not blas or min(m, n) == 1 or m * n * k <= _SMALL or products == 0:
         _nest(block, out, lhs, rhs, contracting, batch, free_l, free_r)
         return
     a, a_offset, a_strides = _matrix(block, lhs, batch[0], free_l, contracting[0])
     b_, b_offset, b_strides = _matrix(block, rhs, batch[1], contracting[1], free_r)
-    gemm = Gemm(b, m, n, k, (a_offset, b_offset), (a_strides, b_strides, (m * n, n, 1)))
-    block.stmts.append(Call("gemm", [View(a), View(b_)], [out], gemm))
+    call = Gemm(b, m, n, k, (a_offset, b_offset), (a_strides, b_strides, (m * n, n, 1)))
+    block.stmts.append(Call("gemm", [View(a), View(b_)], [out], call))
+
+
+def _tiles(
+    block: Block,
+    out: View,
+    lhs: Operand,
+    rhs: Operand,
+    contracting: Axes,
+    batch: Axes,
+    free_l: Sequence[int],
+    free_r: Sequence[int],
+) -> None:
+    """Blocks of results in registers."""
+    a, batch_a, (row_a, col_a) = _regular(block, lhs, batch[0], free_l, contracting[0])
+    b, batch_b, (row_b, col_b) = _regular(block, rhs, batch[1], contracting[1], free_r)
+    m, n, k = _size(lhs, free_l), _size(rhs, free_r), _size(lhs, contracting[0])
+    sizes = [lhs.aval.shape[d] for d in batch[0]]
+    dims = []
+    step = m * n * math.prod(sizes)
+    for size, step_a, step_b in zip(sizes, batch_a, batch_b, strict=True):
+        step //= size
+        dims.append(Dim(size, step_a, step_b, step))
+    place = Place(out.buffer, out.offset)
+    gemm.lower(block, gemm.Product(place, a, b, merged(dims), (m, row_a, n), (n, col_b), (k, col_a, row_b)))
+
+
+def _regular(
+    block: Block, operand: Operand, batch: Sequence[int], rows: Sequence[int], cols: Sequence[int]
+) -> tuple[Place, list[int], tuple[int, int]]:
+    """The operand as matrices in memory: where, steps of the batch axes, of rows and columns; copied if irregular."""
+    order = [*batch, *rows, *cols]
+    for attempt in range(2):
+        _, index = block.domain(operand.aval.shape)
+        found = block.strides(operand, index)
+        if found is not None:
+            buffer, offset = found
+            mine = {t: d for d, i in enumerate(index) for t, _ in i.terms}
+            steps = [0] * len(index)
+            for term, c in offset.terms:
+                if term in mine:
+                    steps[mine[term]] = c
+            merged_rows, merged_cols = _merged(operand, rows, steps), _merged(operand, cols, steps)
+            if merged_rows is not None and merged_cols is not None:
+                outer = tuple(tc for tc in offset.terms if tc[0] not in mine)
+                place = Place(buffer, Affine(offset.const, outer))
+                return place, [steps[d] for d in batch], (merged_rows, merged_cols)
+        if attempt == 0 and found is None:
+            operand.view()
+    packed = block.shared.temp([operand.aval.shape[d] for d in order], operand.aval.dtype)
+    axes, index = block.domain(packed.shape)
+    block.stmts.append(
+        Nest(View(packed), index, axes, operand.at([index[order.index(d)] for d in range(len(order))]))
+    )
+    strides = packed.strides
+    n_cols = _size(operand, cols)
+    return Place(packed, Affine()), list(strides[: len(batch)]), (n_cols, 1)
 
 
 class _Converted:

@@ -168,7 +168,7 @@ class _Lowering:
             plan = tile.plan_of(total)
             if plan is None:
                 plan = Plan(0, 1, (), 0.0)
-            self.block.stmts += tile.loops(self.block, total, plan)
+            self.block.stmts += [nest.parallelise(s) for s in tile.loops(self.block, total, plan)]
 
     # ---- layouts
 
@@ -233,7 +233,12 @@ class _Lowering:
             taps = {p[-1].taps for p in full}
             if len(strides) == 1:
                 cut = strides.pop()
-                if cut == 1 or max(taps) <= _WRITTEN_OUT or (holes == {1} and not any(n % cut for n in taps)):
+                whole = (
+                    holes == {1}
+                    and not any(n % cut for n in taps)
+                    and all(p[-1].start % cut == low[-1] % cut for p in full)
+                )
+                if cut == 1 or max(taps) <= _WRITTEN_OUT or whole:
                     found.append((x_with(last, cut), k_with(None)))
             if holes == {1} and all(p[-1].step == 1 for p in full):
                 found.append((x_with(last), k_with(last)))

@@ -10,10 +10,9 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from wengert.compiler import nest
 from wengert.compiler.affine import Affine, Axis, Term
 from wengert.compiler.loops import Accumulate, Buffer, Expr, For, Init, Stmt, Store
 
@@ -33,7 +32,8 @@ _LINE_BYTES, _NEAR_LINES, _SECOND = (
     600,
     1 << 20,
 )  # of the caches: a line, lines of the first, bytes of the second
-_LINE, _FAR_LINE = 2.0, 8.0  # cycles for a line from the second cache, and from farther away
+_LINE, _FAR_LINE = 1.5, 6.0  # cycles for a line from the second cache, and from farther away
+_SHARED = 0.1  # the part of what could be done at the same time that takes time nevertheless
 _SCATTER = 1.0  # cycles for an element that is stored apart from its neighbours
 
 
@@ -107,74 +107,95 @@ def choose(axes: tuple[Dim, ...], reduced: tuple[Dim, ...], taps: int, itemsize:
             lanes = min(width, 1 << (dim.size.bit_length() - 1))
             if lanes < 2 or (registers > 1 and lanes < width):
                 continue
-            plan = _with_lanes(axes, reduced, taps, vector, lanes, registers, itemsize)
-            if best is None or plan.cycles < best.cycles:
-                best = plan
-    return best
-
-
-def _with_lanes(
-    axes: tuple[Dim, ...],
-    reduced: tuple[Dim, ...],
-    taps: int,
-    vector: int,
-    lanes: int,
-    registers: int,
-    itemsize: int,
-) -> Plan:
-    """The cheapest plan with these lanes."""
-    dim = (*axes, *reduced)[vector]
-    inward = vector >= len(axes)
-    others = [n for n, d in enumerate(axes) if n != vector and d.size > 1]
-    turns = -(-dim.size // lanes)
-    steps = taps * math.prod(d.size for d in reduced)
-    tiles = math.prod(axes[n].size for n in others)
-    if inward:
-        steps = steps // dim.size * turns
-    else:
-        tiles *= turns
-    factors = [_Factor(axes, reduced, dim, place, lanes, registers, itemsize) for place in (1, 2)]
-    outer, inner = factors if factors[0].total >= factors[1].total else factors[::-1]
-    again = math.prod(
-        axes[n].size for n in others if not outer.steps[n]
-    )  # tiles that meet the same part of `outer`
-    if not inward and not outer.registers:
-        again *= turns
-    best = Plan(vector, lanes, (), math.inf)
-    for p, q in [(n, -1) for n in others] + list(itertools.combinations(others, 2)) or [(-1, -1)]:
-        for count_p in _counts(axes, p):
-            for count_q in _counts(axes, q):
-                block = count_p * count_q
-                if registers * block > _REGISTERS * 3 // 4:
-                    break
-                if q >= 0 and 1 in (count_p, count_q):
-                    continue
-                blocks = tuple((n, c) for n, c in ((p, count_p), (q, count_q)) if c > 1)
-                held, issued = 99, 0.0
-                for factor in factors:
-                    count = math.prod(c for n, c in blocks if factor.steps[n])
-                    held = min(held, count * max(factor.registers, 1))
-                    issued += count * factor.registers * _VECTOR_LOAD if factor.registers else count
-                if registers * block + held >= _REGISTERS:
-                    continue
-                whole, same = float(tiles), float(again)
-                for n, count in blocks:
-                    left = -(-axes[n].size // count) / axes[n].size
-                    whole *= left
-                    same *= 1.0 if outer.steps[n] else left
-                # half a cycle for each product, in a loop that takes a cycle itself; two loads at once
-                work = steps * (max(registers * block / 2, issued / 2, _CHAIN) + 0.5) + 10.0
-                work += registers * block * (1.0 if not inward else 10.0)
-                if not inward and dim.out != 1:
-                    work += block * lanes * _SCATTER
-                far, near = outer.lines(blocks), inner.lines(blocks)
-                if far + near <= _NEAR_LINES:
-                    far /= max(same, 1.0)
-                moved = far * outer.line + near * inner.line
-                cycles = whole * (max(work, moved) + min(work, moved) / 4)
-                if cycles < best.cycles:
+            model = Model(axes, reduced, taps, itemsize, vector, lanes, registers)
+            for blocks in model.candidates():
+                cycles = model.cycles(blocks)
+                if best is None or cycles < best.cycles:
                     best = Plan(vector, lanes, blocks, cycles)
     return best
+
+
+class Model:
+    """What tiles cost, with the lanes given."""
+
+    def __init__(
+        self,
+        axes: tuple[Dim, ...],
+        reduced: tuple[Dim, ...],
+        taps: int,
+        itemsize: int,
+        vector: int,
+        lanes: int,
+        registers: int,
+    ):
+        dim = (*axes, *reduced)[vector]
+        self.axes, self.lanes, self.registers = axes, lanes, registers
+        self.inward = inward = vector >= len(axes)
+        self.scattered = not inward and dim.out != 1
+        self.others = [n for n, d in enumerate(axes) if n != vector and d.size > 1]
+        turns = -(-dim.size // lanes)
+        self.steps = taps * math.prod(d.size for d in reduced)
+        self.tiles = math.prod(axes[n].size for n in self.others)
+        if inward:
+            self.steps = self.steps // dim.size * turns
+        else:
+            self.tiles *= turns
+        self.factors = [_Factor(axes, reduced, dim, place, lanes, registers, itemsize) for place in (1, 2)]
+        larger_a = self.factors[0].total >= self.factors[1].total
+        self.outer, self.inner = self.factors if larger_a else self.factors[::-1]
+        # tiles that meet the same part of the outer factor
+        self.again = math.prod(axes[n].size for n in self.others if not self.outer.steps[n])
+        if not inward and not self.outer.registers:
+            self.again *= turns
+
+    def candidates(self) -> Iterator[tuple[tuple[int, int], ...]]:
+        """By how much axes may be unrolled, such that sums and what is loaded for them fit into registers."""
+        most = _REGISTERS * 3 // 4 // self.registers
+        counts = {n: _counts(self.axes[n].size) for n in self.others}
+        every: list[tuple[tuple[int, int], ...]] = [()]
+        every += [((p, c),) for p in self.others for c in counts[p]]
+        every += [
+            ((p, c), (q, d))
+            for p, q in itertools.combinations(self.others, 2)
+            for c in counts[p]
+            for d in counts[q]
+            if c * d <= most
+        ]
+        for blocks in every:
+            block = math.prod(c for _, c in blocks)
+            held = min(
+                math.prod(c for n, c in blocks if f.steps[n]) * max(f.registers, 1) for f in self.factors
+            )
+            if block <= most and self.registers * block + held < _REGISTERS:
+                yield blocks
+
+    def cycles(self, blocks: tuple[tuple[int, int], ...]) -> float:
+        """The estimate for all tiles."""
+        block = self.registers * math.prod(c for _, c in blocks)
+        issued = 0.0
+        for factor in self.factors:
+            count = math.prod(c for n, c in blocks if factor.steps[n])
+            issued += count * factor.registers * _VECTOR_LOAD if factor.registers else count
+        whole, same = float(self.tiles), float(self.again)
+        for n, count in blocks:
+            left = -(-self.axes[n].size // count) / self.axes[n].size
+            whole *= left
+            same *= 1.0 if self.outer.steps[n] else left
+        # half a cycle for each product, in a loop that takes a cycle itself; two loads at once
+        work = self.steps * (max(block / 2, issued / 2, _CHAIN) + min(block, issued) * _SHARED + 0.5) + 10.0
+        work += block * (10.0 if self.inward else 1.0)
+        if self.scattered:
+            work += block / self.registers * self.lanes * _SCATTER
+        far, near = self.outer.lines(blocks), self.inner.lines(blocks)
+        if far + near <= _NEAR_LINES:
+            far /= max(same, 1.0)
+        moved = far * self.outer.line + near * self.inner.line
+        return whole * (max(work, moved) + min(work, moved) * _SHARED)
+
+
+def _counts(size: int) -> list[int]:
+    """By how much an axis may be unrolled: numbers that leave little over."""
+    return sorted({-(-size // -(-size // c)) for c in _COUNTS if c <= size} - {1})
 
 
 class _Factor:
@@ -225,14 +246,6 @@ class _Factor:
         return lines
 
 
-def _counts(axes: tuple[Dim, ...], n: int) -> list[int]:
-    """By how much an axis may be unrolled: numbers that leave little over."""
-    if n < 0:
-        return [1]
-    size = axes[n].size
-    return sorted({-(-size // -(-size // c)) for c in _COUNTS if c <= size})
-
-
 # ------------------------------------------------------------------------------------------------ the loops
 
 
@@ -243,7 +256,8 @@ def plan_of(total: Sum) -> Plan | None:
 
 def loops(block: Block, total: Sum, plan: Plan, add: bool = False) -> list[Stmt]:
     """The loops that a plan stands for. With `add`, sums are added to what is there."""
-    return _Writer(block, total, plan, add).loops()
+    writer = _Writer(block, total, plan, add)
+    return writer.around(writer.order(), {}, {})
 
 
 class _Writer:
@@ -255,10 +269,6 @@ class _Writer:
         self.counts = dict(plan.blocks)
         self.vector = plan.vector if plan.vector < len(total.axes) else -1
         self.dtype = total.out.buffer.dtype
-
-    def loops(self) -> list[Stmt]:
-        found = self.around(self.order(), {}, {})
-        return [nest.parallelise(s) for s in found]
 
     def order(self) -> list[int]:
         """The axes, outermost first: those of both factors, then those of the larger one, which is read once."""
