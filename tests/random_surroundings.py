@@ -32,7 +32,7 @@ Draw = Callable[[Any], Any]
 
 
 class Program:
-    """A function of traced arrays, its arguments, and what its results may be off by, in ulps of the largest element."""
+    """A function of traced arrays, its arguments, and the error allowed, in ulps of the largest element."""
 
     __slots__ = ("args", "fun", "ulps")
 
