@@ -14,14 +14,24 @@ ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
 # Lowest first. A module that stands in none of these is public API (numpy, lax, random, nn, ...).
-LAYERS = ["_lazy", "version", "errors", "config", "treedef", "tree", "core", "prims", "transforms"]
+LAYERS = ["_lazy", "version", "errors", "config", "treedef", "tree", "treecode", "core", "prims", "transforms"]
 LAYERS += ["compiler", "backends", "runtime"]
 ABOVE = ["as_jax", "demos", "cli", "__main__"]
 PUBLIC = len(LAYERS)
 # Primitives that hold programs: their rules transform them, so they stand among the transformations.
 HOLD_PROGRAMS = {
     f"wengert.prims.{name}"
-    for name in ("call", "composite", "cond", "control", "custom", "custom_vmap", "linear_solve", "scan", "while_loop")
+    for name in (
+        "call",
+        "composite",
+        "cond",
+        "control",
+        "custom",
+        "custom_vmap",
+        "linear_solve",
+        "scan",
+        "while_loop",
+    )
 }
 
 OPTIONAL = {"matplotlib", "tqdm"}

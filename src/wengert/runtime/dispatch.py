@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from wengert import tree
+from wengert import tree, treecode
 from wengert._lazy import lazy_module
 from wengert.backends import cpu
 from wengert.compiler import cache
@@ -30,6 +30,7 @@ from wengert.core.primitive import Primitive
 from wengert.core.trace import as_array, get_aval
 from wengert.errors import CompileError
 from wengert.prims.call import jit_p
+from wengert.prims.expansion import without_constants
 from wengert.runtime import (
     buffers,
     interrupt,
@@ -74,6 +75,7 @@ class Executable:
         "_arena",
         "_compilation",
         "_host",
+        "_in_order",
         "_jaxpr",
         "_keep",
         "_outputs",
@@ -114,6 +116,7 @@ class Executable:
         self._sizes = sizes
         # for each output: the number of the result and its aval, or of the argument that is passed through
         self._outputs = [(n, a.aval) for n, a in zip(outputs, jaxpr.outvars, strict=True)]
+        self._in_order = outputs == tuple(range(len(sizes)))
 
     @property
     def compilation(self) -> Compilation:
@@ -139,6 +142,10 @@ class Executable:
         return self._arrays(args, owners)
 
     def _arrays(self, args: Sequence[Array], owners: Sequence[buffers.Buffer]) -> list[Array]:
+        if self._in_order:
+            return [
+                Array(aval, None, o, o.address) for (_, aval), o in zip(self._outputs, owners, strict=True)
+            ]
         outs = []
         for n, aval in self._outputs:
             if n >= 0:
@@ -307,11 +314,11 @@ _by_eqn: dict[Any, Executable] = {}
 
 
 def executable(closed: ClosedJaxpr) -> Executable:
-    """The compiled form of a closed jaxpr without constants."""
+    """The compiled form of a closed jaxpr."""
     table = _guarded_by_jaxpr if current().check_memory else _by_jaxpr
     found = table.get(closed)
     if found is None:
-        found = table[closed] = _compiled(closed.jaxpr)
+        found = table[closed] = _compiled(without_constants(closed))
     return found
 
 
@@ -361,7 +368,10 @@ def make_call(entry: jit.Entry) -> Callable[[Sequence[Array]], Any]:
         if not consts and run.is_plain:
             return run.plain_call()
         return lambda args: run((*consts, *args))[0]
-    return lambda args: tree.unflatten(out_tree, run((*consts, *args)))
+    build = treecode.builder(out_tree)
+    if not consts:
+        return lambda args: build(run(args))
+    return lambda args: build(run((*consts, *args)))
 
 
 jit.set_call_maker(make_call)

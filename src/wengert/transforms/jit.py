@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from wengert import tree
+from wengert import tree, treecode
 from wengert._lazy import lazy_module
 from wengert.config import current
 from wengert.core.array import Array
@@ -52,7 +52,7 @@ class Entry:
     entry `is_concrete`.
     """
 
-    __slots__ = ("consts", "in_tree", "is_concrete", "jaxpr", "out_tree", "params", "run")
+    __slots__ = ("calls", "consts", "in_tree", "is_concrete", "jaxpr", "out_tree", "params", "run")
 
     def __init__(self, jaxpr: ClosedJaxpr, consts: list[Any], in_tree: Any, out_tree: Any, **params: Any):
         self.jaxpr = jaxpr
@@ -61,21 +61,36 @@ class Entry:
         self.out_tree = out_tree
         self.params = {**params, "jaxpr": jaxpr}
         self.is_concrete = all(type(c) is Array for c in consts)
+        self.calls = 0
         self.run: Callable[[Sequence[Array]], Any] | None = None
+
+
+class _Recipe:
+    """How to call a function with containers of Arrays, if they have the same structure and types again."""
+
+    __slots__ = ("avals", "read", "run")
+
+    def __init__(self, read: treecode.Reader, avals: list[Any], run: Callable[[Sequence[Array]], Any]):
+        self.read = read
+        self.avals = avals
+        self.run = run
 
 
 class _Cache:
     """What is known of a function that was jitted with certain options."""
 
-    __slots__ = ("calls", "entries")
+    __slots__ = ("calls", "entries", "recipes")
 
     def __init__(self) -> None:
+        # by the settings and the types of the arguments: how to call with containers that have been met before
+        self.recipes: dict[Any, list[_Recipe]] = {}
         self.entries: dict[Any, Entry] = {}  # by the types of all arguments and the values of static ones
         self.calls: dict[Any, Callable[[Sequence[Array]], Any]] = {}  # see JitFunction._calls
 
     def clear(self) -> None:
         self.entries.clear()
         self.calls.clear()
+        self.recipes.clear()
 
 
 # function -> options -> what is known: jit(f)(x), said twice, traces once
@@ -142,11 +157,15 @@ class JitFunction:
             call = self._calls.get(key)
             if call is not None:
                 return call(args)
+            for recipe in self._cache.recipes.get(key, ()):
+                flat = recipe.read(args)
+                if flat is not None and [x.aval if type(x) is Array else None for x in flat] == recipe.avals:
+                    return recipe.run(flat)
         try:
             plain = key is not None and not self.has_options and _make_call is not None
             if plain and all(type(a) is Array or type(a) in _NUMBERS for a in args):
                 return self._first_call(args, key)
-            return self.call(args, kwargs)
+            return self.call(args, kwargs, key)
         except Exception as error:
             filter_traceback(error)
             raise
@@ -164,13 +183,17 @@ class JitFunction:
             self._calls[key] = lambda args: run([a if type(a) is Array else as_array(a) for a in args])
         return self._calls[key](args)
 
-    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call by way of the `jit` primitive, under whatever trace is the current one."""
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: Any = None) -> Any:
+        """Call by way of the `jit` primitive, under whatever trace is the current one. Calls with the same `key`
+        may be remembered."""
         if current().disable_jit:
             return self._fun(*args, **kwargs)
         entry, flat = self.prepare(args, kwargs)
         if _make_call is not None and current_trace() is eval_trace and entry.is_concrete:
             run = entry.run or self.first_run(entry)
+            entry.calls += 1
+            if entry.calls == _OFTEN and key is not None and not self.has_options:
+                self._remember(entry, run, flat, key)
             return run([x if type(x) is Array else as_array(x) for x in flat])
         flat = [operand(x) for x in flat]
         if self._inline:
@@ -178,6 +201,17 @@ class JitFunction:
         else:
             outs = jit_p.bind(*entry.consts, *flat, **entry.params)
         return tree.unflatten(entry.out_tree, [result(o) for o in outs])
+
+    def _remember(
+        self, entry: Entry, run: Callable[[Sequence[Array]], Any], flat: list[Any], key: Any
+    ) -> None:
+        """Write code for arguments of this structure, if they are all Arrays."""
+        known = self._cache.recipes.setdefault(key, [])
+        if len(known) >= _RECIPES or not all(type(x) is Array for x in flat):
+            return
+        read = treecode.reader(entry.in_tree.children()[0])  # of (args, kwargs)
+        if read is not None:
+            known.append(_Recipe(read, [x.aval for x in flat], run))
 
     @staticmethod
     def first_run(entry: Entry) -> Callable[[Sequence[Array]], Any]:
@@ -346,6 +380,8 @@ class JitFunction:
         return f"<jitted {self._fun!r}>"
 
 
+_OFTEN = 3  # calls of one structure after which code is written for it
+_RECIPES = 4  # structures for the same types of arguments
 _STATIC = object()
 _NUMBERS = frozenset((bool, int, float, complex))
 _make_call: Callable[[Entry], Callable[[Sequence[Array]], Any]] | None = None
