@@ -163,6 +163,48 @@ class Frame:
             return self.mask
         return self.b.splat(self.mask, self.lanes)
 
+    def wide(self, kind: Type) -> Type:
+        """The type of all lanes of a type in memory."""
+        return kind.scalar.vec(kind.lanes * self.lanes)
+
+    def all_lanes(self, value: Value, kind: Type) -> Value:
+        """A value of a type in memory in all lanes, if it is in one only. Complex ones have two for each."""
+        if value.type.lanes != kind.lanes:
+            return value
+        if kind.lanes == 1:
+            return self.b.splat(value, self.lanes)
+        return self.b.shuffle(value, value, [0, 1] * self.lanes)
+
+    def _mask_for(self, kind: Type) -> Value | None:
+        mask = self.lane_mask()
+        if mask is None or kind.lanes == 1:
+            return mask
+        return self.b.shuffle(mask, mask, [n // 2 for n in range(2 * self.lanes)])
+
+    def joined(self, re: Value, im: Value) -> Value:
+        """Complex numbers of parts: these stand in turn."""
+        n = re.type.lanes
+        return self.b.shuffle(re, im, [k for i in range(n) for k in (i, n + i)])
+
+    def part(self, value: Value, which: int) -> Value:
+        """The real (0) or imaginary (1) parts of complex numbers."""
+        return self.b.shuffle(value, value, range(which, value.type.lanes, 2))
+
+    def _gather_from(self, kind: Type, pointers: Value, mask: Value | None) -> Value:
+        b = self.b
+        if kind.lanes == 1:
+            return b.gather(self.wide(kind), pointers, mask)
+        half = kind.scalar
+        ends = [b.gather(half.vec(self.lanes), b.gep(half, pointers, n), mask) for n in range(2)]
+        return self.joined(*ends)
+
+    def _scatter_to(self, kind: Type, value: Value, pointers: Value, mask: Value | None) -> None:
+        if kind.lanes == 1:
+            self.b.scatter(value, pointers, mask)
+            return
+        for n in range(2):
+            self.b.scatter(self.part(value, n), self.b.gep(kind.scalar, pointers, n), mask)
+
     def step_of(self, offset: Affine) -> int:
         return offset.coefficient(self.vector) if self.vector is not None else 0
 
@@ -176,17 +218,16 @@ class Frame:
             )
         if step == 0:
             return self._load_one(buffer, self.address(buffer, offset))
-        wide = kind.vec(self.lanes)
-        mask = self.lane_mask()
+        wide, mask = self.wide(kind), self.lane_mask()
         if step == 1:
-            pointer = self.address(buffer, offset)
+            pointer, mask = self.address(buffer, offset), self._mask_for(kind)
             align = kind.bits // 8
             value = (
                 b.load(wide, pointer, align=align)
                 if mask is None
                 else b.masked_load(wide, pointer, mask, align=align)
             )
-        elif step == -1:
+        elif step == -1 and kind.lanes == 1:
             pointer = self.address(buffer, offset - (self.lanes - 1))
             align = kind.bits // 8
             if mask is None:
@@ -195,7 +236,7 @@ class Frame:
                 value = b.masked_load(wide, pointer, b.reverse(mask), align=align)
             value = b.reverse(value)
         else:
-            value = b.gather(wide, self.addresses(buffer, offset, step), mask)
+            value = self._gather_from(kind, self.addresses(buffer, offset, step), mask)
         return self._from_memory(buffer, value)
 
     def _load_one(self, buffer: Buffer, pointer: Value) -> Value:
@@ -225,17 +266,18 @@ class Frame:
             b.store(value, self.address(buffer, offset), align=align)
             return
         assert step != 0, "a store must depend on the vector axis"
-        value = b.splat(value, self.lanes) if value.type.lanes != self.lanes else value
+        kind = memory_type(buffer)
+        value = self.all_lanes(value, kind)
         mask = self.lane_mask()
-        align = memory_type(buffer).bits // 8
-        if step == -1 and mask is None:
+        align = kind.bits // 8
+        if step == -1 and mask is None and kind.lanes == 1:
             b.store(b.reverse(value), self.address(buffer, offset - (self.lanes - 1)), align=align)
         elif step != 1:
-            b.scatter(value, self.addresses(buffer, offset, step), mask)
+            self._scatter_to(kind, value, self.addresses(buffer, offset, step), mask)
         elif mask is None:
             b.store(value, self.address(buffer, offset), align=align)
         else:
-            b.masked_store(value, self.address(buffer, offset), mask, align=align)
+            b.masked_store(value, self.address(buffer, offset), self._mask_for(kind), align=align)
 
     # ---- expressions
 
@@ -250,8 +292,15 @@ class Frame:
 
     def _compute(self, expr: Expr) -> Value:
         b = self.b
+        if isinstance(expr, Const) and expr.dtype.kind == "c":
+            return b.const_lanes(scalars.stored_type(expr.dtype), [float(expr.value.real), float(expr.value.imag)])
         if isinstance(expr, Const):
             return b.const(scalars.llvm_type(expr.dtype), expr.value.item())
+        if isinstance(expr, Op) and expr.name in ("real", "imag"):
+            return self.part(self.emit(expr.args[0]), int(expr.name == "imag"))
+        if isinstance(expr, Op) and expr.name == "complex":
+            re, im = self.same_lanes([self.emit(a) for a in expr.args])
+            return self.joined(re, im)
         if isinstance(expr, Op):
             args = self.same_lanes([self.emit(a) for a in expr.args])
             return self.routines.apply(b, expr.name, args, expr.args[-1].dtype, expr.dtype)
@@ -296,7 +345,7 @@ class Frame:
         if offset.type.lanes == 1:
             return self._load_one(expr.buffer, pointers)
         # computed coordinates are in bounds in all lanes, but the others are not where the mask doesn't hold
-        return self._from_memory(expr.buffer, b.gather(kind.vec(self.lanes), pointers, self.lane_mask()))
+        return self._from_memory(expr.buffer, self._gather_from(kind, pointers, self.lane_mask()))
 
     # ---- guards
 

@@ -141,7 +141,7 @@ class _Emitter:
             offset = stmt.buffer.linear([i for i in stmt.index if isinstance(i, Affine)])
             if stmt.combine:
                 old = frame.load(stmt.buffer, offset)
-                value = scalars.apply(b, stmt.combine, [old, value], stmt.buffer.dtype, stmt.buffer.dtype)
+                value = self._combined(frame, stmt, old, value)
             frame.store(stmt.buffer, offset, value)
         else:
             total = b.const(I64, 0)
@@ -152,9 +152,18 @@ class _Emitter:
             if stmt.combine:
                 old = b.load(memory_type(stmt.buffer), pointer)
                 old = scalars.from_memory(b, stmt.buffer.dtype, old)
-                value = scalars.apply(b, stmt.combine, [old, value], stmt.buffer.dtype, stmt.buffer.dtype)
+                value = self._combined(frame, stmt, old, value)
             b.store(frame.to_memory(stmt.buffer, value), pointer)
         frame.forget([stmt.buffer])
+
+    def _combined(self, frame: Frame, stmt: Store, old: Value, new: Value) -> Value:
+        """What a store with `combine` stores."""
+        dtype = stmt.buffer.dtype
+        if old.type.lanes != new.type.lanes:
+            new = frame.all_lanes(new, memory_type(stmt.buffer))
+        if dtype.kind == "c":  # both parts are added alike
+            return frame.b.fadd(old, new)
+        return scalars.apply(frame.b, stmt.combine or "", [old, new], dtype, dtype)
 
     def conditional(self, frame: Frame, stmt: If) -> None:
         def run() -> None:

@@ -40,7 +40,9 @@ _EXACT = frozenset(
 
 
 def stored_type(dtype: np.dtype[Any]) -> Type:
-    """The type of an element in memory."""
+    """The type of an element in memory; complex numbers are pairs."""
+    if dtype.kind == "c":
+        return scalar_type("f32" if dtype.itemsize == 8 else "f64").vec(2)
     return scalar_type(_STORED.get(dtype.name) or KINDS[dtype.name])
 
 

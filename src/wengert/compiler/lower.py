@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import contract, control, convolve, nest, scattering, sorting
+from wengert.compiler import complexes, contract, control, convolve, nest, scattering, sorting
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.inplace import Plan, Planner
 from wengert.compiler.loops import (
@@ -298,17 +298,19 @@ class Block:
                 axes, index = _split(axes, index, split)
                 kept = [i for n, i in enumerate(index) if n not in reduced]
         inner = {t for n in reduced for t, _ in index[n].terms}
-        self.stmts.append(
-            Nest(
-                view,
-                (*view.prefix, *kept),
-                [a for a in axes if a not in inner],
-                value,
-                [a for a in axes if a in inner],
-                combine,
-                identity,
-            )
-        )
+        rest, over = [a for a in axes if a not in inner], [a for a in axes if a in inner]
+        if view.dtype.kind != "c":
+            self.stmts.append(Nest(view, (*view.prefix, *kept), rest, value, over, combine, identity))
+            return
+        halves = []
+        for part in complexes.parts(self.exprs, value):  # which are added up each on its own
+            half = self.shared.temp([r.size for r in rest], part.dtype)
+            at = [Affine.of(r) for r in rest]
+            zero = self.exprs.const(0, part.dtype)
+            self.stmts.append(Nest(View(half), at, rest, part, over, combine, zero))
+            halves.append(self.exprs.load(half, at))
+        both = complexes.join(self.exprs, halves[0], halves[1], view.dtype)
+        self.stmts.append(Nest(view, (*view.prefix, *kept), rest, both))
 
     def scatter(
         self,
@@ -520,6 +522,8 @@ class Block:
         """Apply a scalar operation of the loop IR."""
         if name == "convert" and args[0].dtype == dtype:
             return args[0]
+        if args[-1].dtype.kind == "c" or (dtype is not None and np.dtype(dtype).kind == "c"):
+            return complexes.apply(self, name, args, np.dtype(args[-1].dtype if dtype is None else dtype))
         return self.exprs.op(name, *args, dtype=None if dtype is None else np.dtype(dtype))
 
     def const(self, value: Any, dtype: Any) -> Expr:
@@ -615,7 +619,7 @@ class Block:
                 built.append((tuple(open_), value))
                 if not open_:
                     break
-        return self.exprs.piecewise(built)
+        return complexes.stored(self.exprs, self.exprs.piecewise(built))
 
     def _select(self, computed: list[Range], value: Expr, rest: Sequence[Case]) -> Expr:
         """A choice by conditions on computed coordinates; both outcomes are computed."""

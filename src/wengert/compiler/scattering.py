@@ -47,6 +47,7 @@ def lower_scatter(
     if (
         combine in ("add", "max", "min", "mul")
         and accumulator(dtype) == dtype
+        and dtype.kind != "c"
         and total >= _MANY
         and _PARTS * math.prod(out.shape) <= total
         and not within

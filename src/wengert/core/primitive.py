@@ -74,6 +74,8 @@ class Primitive:
         from, for operands of this dtype.
     cost
         of a `pull` without `scalar`: about how many vector additions one element costs.
+    real_code
+        `pull` is for real numbers only; for complex ones `impl` is called.
     expand(*avals, **params) -> ClosedJaxpr
         the program that the operation stands for. The compiler and the reference put it in the equation's place,
         and use none of the rules above.
@@ -108,6 +110,7 @@ class Primitive:
         "name",
         "over",
         "pull",
+        "real_code",
         "reducer",
         "scalar",
         "transpose",
@@ -132,6 +135,7 @@ class Primitive:
         scalar: str | None = None,
         reducer: Callable[[Any], tuple[str, Any]] | None = None,
         cost: float = 1.0,
+        real_code: bool = False,
         multiple_results: bool = False,
         compiled: bool = False,
         effects: Callable[..., frozenset[str]] | None = None,
@@ -154,6 +158,7 @@ class Primitive:
         self.scalar = scalar
         self.reducer = reducer
         self.cost = cost
+        self.real_code = real_code
         self.multiple_results = multiple_results
         self.compiled = compiled
         self.effects = effects

@@ -365,6 +365,7 @@ real_p = elementwise(
     lambda xp, x: xp.real(x),
     accepts="c",
     result=complex_to_real,
+    scalar="real",
     derivatives=(lambda t, out, x: real(t),),
     transposes=(lambda ct, x: complex(ct, constant(ct, 0)),),
 )
@@ -375,6 +376,7 @@ imag_p = elementwise(
     lambda xp, x: xp.imag(x),
     accepts="c",
     result=complex_to_real,
+    scalar="imag",
     derivatives=(lambda t, out, x: imag(t),),
     transposes=(lambda ct, x: complex(constant(ct, 0), neg(ct)),),
 )
@@ -405,6 +407,8 @@ complex_p = elementwise(
     _complex_impl,
     accepts=REALS,
     abstract_eval=_complex_aval,
+    result=_complex_dtype,
+    scalar="complex",
     derivatives=(
         lambda t, out, x, y: complex(t, constant(t, 0)),
         lambda t, out, x, y: complex(constant(t, 0), t),
@@ -434,6 +438,8 @@ conj_p = elementwise(
     _conj_impl,
     accepts=FLOATS,
     abstract_eval=_conj_aval,
+    result=_complex_dtype,
+    scalar="conj",
     derivatives=(lambda t, out, x, *, input_dtype: conj(t),),
     transposes=(_conj_transpose,),
 )

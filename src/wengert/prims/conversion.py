@@ -197,6 +197,7 @@ bitcast_convert_type_p: Primitive = Primitive(
     jvp=zero_jvp(lambda: bitcast_convert_type_p),
     batch=_bitcast_batch,
     pull=_bitcast_pull,
+    real_code=True,
 )
 
 

@@ -57,6 +57,9 @@ def _cumulative(
         if callable(combine):
             ctx.cumulate_by(outs[0], x, axis, reverse, lambda a, b: combine(ctx, a, b))
             return outs
+        if x.aval.dtype.kind == "c":
+            ctx.cumulate_by(outs[0], x, axis, reverse, lambda a, b: ctx.op(combine[0], a, b))
+            return outs
         ctx.cumulate(outs[0], x, axis, reverse, combine[0], combine[1](x.aval.dtype))
         return outs
 

@@ -49,6 +49,7 @@ def elementwise(
     pull: Rule | None = None,
     abstract_eval: Rule | None = None,
     jvp: Rule | None = None,
+    real_code: bool = False,
 ) -> Primitive:
     """An elementwise primitive.
 
@@ -64,6 +65,7 @@ def elementwise(
         summed for a scalar operand; one function in all operands at once if there is one derivative rule for
         all.
       scalar: the operation of the loop IR, if there is one; `pull` for what takes more than one of these.
+      real_code: `pull` is for real numbers only.
     """
 
     def default_aval(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -103,6 +105,7 @@ def elementwise(
         pull=pull or (default_pull if scalar else None),
         access="same" if pull or scalar else "stored",
         scalar=scalar if pull is None else None,
+        real_code=real_code,
     )
     return prim
 

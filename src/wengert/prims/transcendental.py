@@ -200,6 +200,7 @@ pow_p = elementwise(
     abstract_eval=_pow_aval,
     derivatives=(_pow_derivative_x, _pow_derivative_y),
     pull=_pow_pull,
+    real_code=True,
 )
 
 
