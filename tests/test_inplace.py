@@ -201,3 +201,44 @@ def test_given_arguments_hold_results() -> None:
 def test_explain_tells_of_updates_in_place() -> None:
     text = str(wengert.explain(lambda x: lax.fori_loop(0, 5, set_one, x), jnp.ones(N)))
     assert "in place: takes the memory of an operand that is needed no more" in text
+
+
+def fresh(value: float = 1.0) -> Any:
+    return wengert.jit(lambda: jnp.zeros(100_000) + value)()
+
+
+def test_donated_memory_becomes_the_result() -> None:
+    f = wengert.jit(lambda x, i: x.at[i].set(2), donate_argnums=0)
+    x = fresh()
+    address = x.unsafe_buffer_pointer()
+    y = f(x, 3)
+    assert y.unsafe_buffer_pointer() == address
+    assert x.is_deleted()
+    assert float(y.sum()) == 100_001
+    compiled_f = f.lower(y, 3).compile()
+    assert compiled_f(y, 3).unsafe_buffer_pointer() == address
+
+
+def test_donated_memory_that_others_see_is_copied() -> None:
+    f = wengert.jit(lambda x, i: x.at[i].set(2), donate_argnums=0)
+    x = fresh()
+    seen = np.asarray(x)
+    y = f(x, 3)
+    assert seen[3] == 1
+    assert y[3] == 2
+    both = wengert.jit(lambda x: (x, x + 1))(fresh())
+    kept = both[0]
+    out = wengert.jit(lambda x: x * 2, donate_argnums=0)(both[1])
+    assert float(kept[0]) == 1
+    assert float(out[0]) == 4
+
+
+def test_donated_state_of_a_loop() -> None:
+    f = wengert.jit(lambda x: lax.fori_loop(0, 4, lambda i, c: jnp.roll(c, 1) + c, x), donate_argnums=0)
+    np.testing.assert_array_equal(f(fresh())[:3], [16, 16, 16])
+    tree = {"a": fresh(), "b": fresh(3)}
+    addresses = {k: v.unsafe_buffer_pointer() for k, v in tree.items()}
+    step = wengert.jit(lambda p: wengert.tree.map(lambda v: v - 0.5 * v, p), donate_argnums=0)
+    out = step(tree)
+    assert {k: v.unsafe_buffer_pointer() for k, v in out.items()} == addresses
+    assert float(out["b"][7]) == 1.5

@@ -207,6 +207,58 @@ class GuardedExecutable(Executable):
         return False
 
 
+class DonatedExecutable(Executable):
+    """A compiled program that writes results to the memory of arguments which are donated to it.
+
+    An argument whose memory somebody else may see, as a NumPy array, is copied first.
+    """
+
+    __slots__ = ("_taken",)
+
+    def __init__(self, compilation: Compilation):
+        super().__init__(compilation)
+        self._taken = [n for n, b in enumerate(compilation.program.args) if b.kind == "given"]
+
+    def __call__(self, args: Sequence[Array]) -> list[Array]:
+        own = list(args)
+        for n in self._taken:
+            owner = _exclusive(own[n])
+            if owner is None:
+                owner = self._allocate(own[n].aval.nbytes)
+                ctypes.memmove(owner.address, own[n].address(), own[n].aval.nbytes)
+            own[n] = Array(own[n].aval, None, owner, owner.address)
+        return super().__call__(own)
+
+    def _arrays(self, args: Sequence[Array], owners: Sequence[buffers.Buffer]) -> list[Array]:
+        outs = super()._arrays(args, owners)
+        for k, (n, aval) in enumerate(self._outputs):
+            if -1 - n in self._taken:
+                arg = args[-1 - n]
+                outs[k] = Array(aval, None, arg._owner, arg._address)
+        return outs
+
+    @property
+    def is_plain(self) -> bool:
+        return False
+
+
+# Who refers to the memory of an array that is donated: the array, the one in its place that the program sees, the
+# name in `_exclusive`, and the call that counts.
+_REFERENCES = 4
+
+
+def _exclusive(x: Array) -> buffers.Buffer | None:
+    """The memory of an array, if no other array and no view has a part in it."""
+    owner, seen = x._owner, x._ndarray
+    if owner is None or x._address != owner.address:
+        return None
+    if seen is None:
+        return owner if sys.getrefcount(owner) <= _REFERENCES else None
+    # eager operations leave the NumPy array behind, which is the base of all views of it
+    alone = sys.getrefcount(seen) <= _REFERENCES and seen.base is owner
+    return owner if alone and sys.getrefcount(owner) <= _REFERENCES + 1 else None
+
+
 def _compiled(jaxpr: Jaxpr) -> Executable:
     """The compiled form of a jaxpr, from the disk cache if it is there."""
     with collecting_seldom:
@@ -310,6 +362,9 @@ def _host_function(call: Call) -> tuple[Callable[..., None], int]:
 
 _by_jaxpr: weakref.WeakKeyDictionary[ClosedJaxpr, Executable] = weakref.WeakKeyDictionary()
 _guarded_by_jaxpr: weakref.WeakKeyDictionary[ClosedJaxpr, Executable] = weakref.WeakKeyDictionary()
+_donated_by_jaxpr: weakref.WeakKeyDictionary[ClosedJaxpr, dict[tuple[bool, ...], Executable]] = (
+    weakref.WeakKeyDictionary()
+)
 _by_eqn: dict[Any, Executable] = {}
 
 
@@ -319,6 +374,24 @@ def executable(closed: ClosedJaxpr) -> Executable:
     found = table.get(closed)
     if found is None:
         found = table[closed] = _compiled(without_constants(closed))
+    return found
+
+
+def donated_executable(closed: ClosedJaxpr, donated: tuple[bool, ...]) -> Executable:
+    """The compiled form of a closed jaxpr that may write to the memory of some of its arguments."""
+    settings = current()
+    if not any(donated) or settings.check_memory or settings.watched or closed.consts:
+        return executable(closed)
+    table = _donated_by_jaxpr.setdefault(closed, {})
+    found = table.get(donated)
+    if found is None:
+        loading.prepare()
+        with collecting_seldom:
+            compilation = _pipeline.compile_jaxpr(closed.jaxpr, given=donated)
+        if any(b.kind == "given" for b in compilation.program.args):
+            found = table[donated] = DonatedExecutable(compilation)
+        else:
+            found = table[donated] = executable(closed)
     return found
 
 
@@ -362,7 +435,7 @@ core_trace.set_compiled_call(compiled_call)
 
 def make_call(entry: jit.Entry) -> Callable[[Sequence[Array]], Any]:
     """How to call a jitted function, given its flat arguments, without looking at them again."""
-    run = executable(entry.jaxpr)
+    run = donated_executable(entry.jaxpr, entry.params["donated_invars"])
     consts, out_tree = tuple(entry.consts), entry.out_tree
     if out_tree == tree.structure(0):
         if not consts and run.is_plain:
@@ -402,7 +475,7 @@ class Hooks(stages.Hooks):
 
     @staticmethod
     def compile(closed: ClosedJaxpr, params: dict[str, Any]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-        run = executable(closed)
+        run = donated_executable(closed, params["donated_invars"])
         return lambda flat: run([x if type(x) is Array else as_array(x) for x in flat])
 
     @staticmethod

@@ -68,12 +68,15 @@ def donating(run: Run, usable: Sequence[bool]) -> Run:
                     f"Attempt to use a buffer that was previously donated in the same call: argument {n} (counted"
                     " in leaves) is donated, but passed twice, as in f(donate(a), a). Pass a copy of it."
                 )
-            given[n] = Array(x.aval, x._np, x._owner, x._address)
-        result = run(given)
-        for _, x in arrays:
-            x._ndarray = x._owner = None
-            x._address = 0
-        return result
+            if x._owner is None and x._ndarray is None:
+                _ = x._np  # which tells that it has been deleted
+            given[n] = Array(x.aval, x._ndarray, x._owner, x._address)
+        try:
+            return run(given)
+        finally:
+            for _, x in arrays:
+                x._ndarray = x._owner = None
+                x._address = 0
 
     return call
 
