@@ -108,3 +108,9 @@ def test_interpreted(seed: int) -> None:
     assert not any(isinstance(s, Call) for s in statements(compiled.program.body))
     (found,) = interpret(compiled.program, [np.asarray(x), np.asarray(k)])
     np.testing.assert_array_equal(found, lax.conv_general_dilated(x, k, **config[2]))
+
+
+def test_no_window_fits() -> None:
+    x, k = np.ones((2, 3, 1), np.float32), np.ones((4, 3, 1), np.float32)
+    for f in (lax.conv_general_dilated, wengert.jit(lax.conv_general_dilated, static_argnums=(2, 3))):
+        assert f(x, k, (1,), ((-1, -1),)).shape == (2, 4, 0)

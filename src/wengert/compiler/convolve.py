@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
 
 _COPY, _REORDER = 0.5, 4.0  # cycles for an element that is copied, and copied to another order
+_CROWDED, _GAP = 1024, 64  # bytes: strides that are multiples are avoided, by gaps
 _WRITTEN_OUT = 16  # taps of a kernel axis whose windows move by more than 1
 
 
@@ -48,6 +49,8 @@ class Layout(NamedTuple):
 
     The last spatial axis may be cut: elements that are `cut` apart are then neighbours, and there are `rows` of
     them for each remainder. `low` is the position of the first element of each spatial axis.
+
+    A kernel may be in panels, one after the other, of `panel` results each; `far` is the step from one to the next.
     """
 
     place: Place
@@ -55,6 +58,8 @@ class Layout(NamedTuple):
     low: tuple[int, ...]
     cut: int = 1
     rows: int = 0
+    panel: int = 0
+    far: int = 0
 
 
 class Sizes(NamedTuple):
@@ -198,6 +203,7 @@ class _Lowering:
         extent = [hi - lo for lo, hi in bounds]
         low = tuple(lo for lo, _ in bounds)
         x_shape, k_shape = self.x.aval.shape, self.k.aval.shape
+        lanes = tile.VECTOR_BYTES // self.out.dtype.itemsize
 
         def x_with(minor: int | None, cut: int = 1) -> Any:
             def make(natural: Layout | None) -> tuple[Layout, float]:
@@ -209,7 +215,7 @@ class _Lowering:
                 if cut > 1:
                     rows = -(-sizes[-1] // cut)
                     sizes[-1] = rows * cut
-                strides = _strides(sizes, self.lhs, minor)
+                strides = _strides(sizes, self.lhs, minor, self.out.dtype.itemsize)
                 cost = (_COPY if minor in (None, last) and cut == 1 else _REORDER) * math.prod(sizes)
                 return Layout(nothing, strides, low, cut, rows), cost
 
@@ -225,7 +231,21 @@ class _Lowering:
 
             return make
 
+        def k_in_panels(width: int) -> Any:
+            def make(natural: Layout | None) -> tuple[Layout, float]:
+                sizes = [width, *(k_shape[d] for d in self.rhs[1:])]
+                cost = (_COPY if natural is not None and natural.strides[0] == 1 else _REORDER) * math.prod(
+                    k_shape
+                )
+                layout = Layout(nothing, _strides(sizes, self.rhs, 0), (0,) * self.space)
+                return layout._replace(panel=width, far=math.prod(sizes)), cost
+
+            return make
+
         found = [(x_with(None), k_with(0)), (x_with(1), k_with(1))]
+        for width in (lanes * 2, lanes * 4):
+            if self.sizes.outputs > width and self.sizes.outputs % width == 0:
+                found.append((x_with(None), k_in_panels(width)))
         last = self.space + 1
         if self.space:
             strides = {p[-1].stride for p in full}
@@ -258,7 +278,8 @@ class _Lowering:
         sizes = [hi - lo for lo, hi in ranges]
         if layout.cut > 1:
             sizes[-1] = layout.rows * layout.cut
-        buffer = self.block.shared.temp([math.prod(sizes)], self.out.dtype)
+        total = max(math.prod(sizes), max(a * b for a, b in zip(sizes, layout.strides, strict=True)))
+        buffer = self.block.shared.temp([total], self.out.dtype)
         found = layout._replace(place=Place(buffer, Affine()))
         _Copy(self.block, operand, spec, ranges, found).run()
         return found
@@ -273,10 +294,16 @@ class _Lowering:
         group = Dim(
             s.groups,
             s.batch * x.strides[0] if s.by_batch else s.inputs * x.strides[1],
-            s.outputs * k.strides[0],
+            s.outputs // k.panel * k.far if k.panel else s.outputs * k.strides[0],
             s.outputs * o[1],
         )
-        axes = [group, Dim(s.outputs, 0, k.strides[0], o[1]), Dim(s.batch, x.strides[0], 0, o[0])]
+        outputs = [Dim(s.outputs, 0, k.strides[0], o[1])]
+        if k.panel:
+            outputs = [
+                Dim(s.outputs // k.panel, 0, k.far, k.panel * o[1]),
+                Dim(k.panel, 0, k.strides[0], o[1]),
+            ]
+        axes = [group, *outputs, Dim(s.batch, x.strides[0], 0, o[0])]
         reduced = [Dim(s.inputs, x.strides[1], k.strides[1], 0)]
         taps = [(0, 0)]
         at_x = at_k = at_out = 0
@@ -319,13 +346,20 @@ def _minor(shape: Sequence[int], spec: Sequence[int]) -> int:
     return spec.index(len(shape) - 1)
 
 
-def _strides(sizes: Sequence[int], spec: Sequence[int], minor: int | None) -> tuple[int, ...]:
-    """Strides for axes of these sizes, in the order that they have in `spec`, but that `minor` is the innermost."""
+def _strides(
+    sizes: Sequence[int], spec: Sequence[int], minor: int | None, itemsize: int = 0
+) -> tuple[int, ...]:
+    """Strides for axes of these sizes, in the order that they have in `spec`, but that `minor` is the innermost.
+
+    With an itemsize, there is a gap where strides would be such that many elements share a place in the caches.
+    """
     order = sorted(range(len(sizes)), key=lambda n: (n == minor, spec[n]))
     strides, step = [0] * len(sizes), 1
     for n in reversed(order):
         strides[n] = step
         step *= sizes[n]
+        if itemsize and sizes[n] > 1 and step * itemsize % _CROWDED == 0:
+            step += _GAP // itemsize
     return tuple(strides)
 
 
@@ -337,15 +371,23 @@ class _Copy:
         block: Block,
         operand: Operand,
         spec: Sequence[int],
-        ranges: Sequence[tuple[int, int]],
+        ranges: list[tuple[int, int]],
         layout: Layout,
     ):
         self.block, self.operand, self.spec, self.ranges, self.layout = block, operand, spec, ranges, layout
         self.order = sorted(range(len(spec)), key=lambda n: -layout.strides[n])
         self.buffer = layout.place.buffer
+        self.base = Affine()  # of the first axis
 
     def run(self) -> None:
         where: list[Affine] = [Affine()] * len(self.spec)
+        if self.layout.panel:
+            axis = Axis(self.ranges[0][1] // self.layout.panel, "p")
+            self.base = Affine.of(axis) * self.layout.panel
+            self.ranges[0] = (0, self.layout.panel)
+            body = self.level(0, where, Affine.of(axis) * self.layout.far)
+            self.block.stmts.append(nest.parallelise(For(axis, 0, axis.size, body)))
+            return
         self.block.stmts += [nest.parallelise(s) for s in self.level(0, where, Affine())]
 
     def level(self, depth: int, where: list[Affine], offset: Affine) -> list[Stmt]:
@@ -408,7 +450,7 @@ class _Copy:
     def element(self, where: list[Affine], offset: Affine) -> Stmt:
         index = [Affine()] * len(self.spec)
         for n, d in enumerate(self.spec):
-            index[d] = where[n]
+            index[d] = where[n] + self.base if n == 0 else where[n]
         value = self.block.try_at(self.operand, index)
         if value is None:
             self.operand.view()

@@ -33,6 +33,10 @@ _LINE_BYTES, _NEAR_LINES, _SECOND = (
     1 << 20,
 )  # of the caches: a line, lines of the first, bytes of the second
 _LINE, _FAR_LINE = 1.5, 6.0  # cycles for a line from the second cache, and from farther away
+_FETCHED, _STRAY = (
+    256,
+    2.5,
+)  # bytes in a row from which the processor fetches ahead; what lines cost otherwise
 _SHARED = 0.1  # the part of what could be done at the same time that takes time nevertheless
 _SCATTER = 1.0  # cycles for an element that is stored apart from its neighbours
 
@@ -241,6 +245,8 @@ class _Factor:
             if step <= row:  # one row of memory
                 row += step * (extents.pop(step) - 1)
         lines = 0.5 + row * self.itemsize / _LINE_BYTES
+        if row * self.itemsize < _FETCHED and extents and max(extents) * self.itemsize > _FETCHED:
+            lines *= _STRAY
         for step, count in extents.items():
             lines *= min(count, 1 + count * step * self.itemsize / _LINE_BYTES)
         return lines

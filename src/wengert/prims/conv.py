@@ -259,15 +259,12 @@ def _conv_impl(
     work = accumulator(result)
     x = xp.transpose(x, lhs).astype(work, copy=False)
     k = xp.transpose(k, rhs).astype(work, copy=False)
-    config = ((0, 0, 0), (0, 0, 0), *[(lo, hi, d - 1) for (lo, hi), d in zip(padding, lhs_dilation)])
-    x = np.ascontiguousarray(pad_p.impl(xp, x, work.type(0), padding_config=config))
     kernel = k.shape[2:]
-    counts = tuple(
-        [
-            window_count(d, n, s, (0, 0), 1, h)
-            for d, n, s, h in zip(x.shape[2:], kernel, window_strides, rhs_dilation)
-        ]
-    )
+    axes = zip(x.shape[2:], kernel, window_strides, padding, lhs_dilation, rhs_dilation)
+    counts = tuple([window_count(*axis) for axis in axes])
+    if 0 not in counts:  # else there may be less than nothing left of x
+        config = ((0, 0, 0), (0, 0, 0), *[(lo, hi, d - 1) for (lo, hi), d in zip(padding, lhs_dilation)])
+        x = np.ascontiguousarray(pad_p.impl(xp, x, work.type(0), padding_config=config))
     groups, n, o = feature_group_count * batch_group_count, x.shape[0] // batch_group_count, k.shape[0]
     if 0 in counts or 0 in x.shape or 0 in k.shape:
         found = xp.zeros((n, o, *counts), work)
