@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html.parser
 import re
 from typing import Any
 
@@ -105,8 +106,6 @@ def test_other_products_are_loops_with_as_many_operations() -> None:
     assert kernel.bytes_written == 4 * 64 * 32
 
 
-
-
 def test_calls_out_of_the_program_are_told() -> None:
     text = str(wengert.explain(lambda x: lax.zeta(x + 1, 2.0) * 2, jnp.ones(50)))
     assert "2. zeta in NumPy: a call out of the compiled program" in text
@@ -199,3 +198,92 @@ def test_every_kernel_writes_something_and_names_a_line(name: str) -> None:
     explanation = wengert.explain(function, *args)
     check(explanation.kernels)
     assert str(explanation) == repr(explanation)
+
+
+def heavy(x: Any) -> Any:
+    def step(c: Any, _: Any) -> Any:
+        return jnp.sin(c) + 1, jnp.sum(c)
+
+    last, sums = lax.scan(step, x, None, length=7)
+    return lax.cond(sums[0] > 0, jnp.cos, jnp.exp, last), jnp.sort(jnp.tanh(x), axis=1)
+
+
+def every(kernels: Any) -> Any:
+    for kernel in kernels:
+        yield kernel
+        for body in kernel.inner:
+            yield from every(body)
+
+
+def test_kernels_are_measured_while_the_program_runs() -> None:
+    x = jnp.asarray(np.random.default_rng(0).random((300, 200), np.float32))
+    explanation = wengert.explain(heavy, x, measure=True)
+    assert explanation.seconds is not None
+    leaves = [k for k in every(explanation.kernels) if not k.inner]
+    ran = [k for k in leaves if k.seconds is not None]
+    assert sum(k.seconds for k in ran) < 10 * explanation.seconds
+    sine = next(k for k in ran if "sin" in k.operations)
+    assert sine.runs == 7
+    assert 0 < sine.seconds < explanation.seconds
+    (idle,) = [
+        k for k in leaves if "exp" in k.operations and "cos" not in k.operations
+    ]  # of the other branch
+    assert idle.seconds is None
+    text = str(explanation)
+    assert re.search(r"time +[\d.]+ [mu]s in 7 runs, [\d.]+ GB/s, .*; at least .* on this machine", text)
+    assert text.endswith(" a call")
+    assert "time " not in str(wengert.explain(heavy, x))
+
+
+def test_measuring_leaves_the_results_alone() -> None:
+    x = jnp.asarray(np.random.default_rng(0).random((30, 20), np.float32))
+    jitted = wengert.jit(heavy)
+    before = [np.asarray(y) for y in jitted(x)]
+    wengert.explain(jitted, x, measure=True)
+    for a, b in zip(before, jitted(x), strict=True):
+        assert np.array_equal(a, np.asarray(b))
+
+
+def test_types_cannot_be_measured() -> None:
+    with pytest.raises(TypeError, match="takes arrays to run it on; these are types: x"):
+        wengert.explain(heavy, wengert.ShapeDtypeStruct((3, 2), np.float32), measure=True)
+
+
+@pytest.mark.parametrize("measure", [False, True])
+def test_the_page_is_one_file_that_is_well_formed(tmp_path: Any, measure: bool) -> None:
+    open_tags: list[str] = []
+    words: list[str] = []
+
+    class Reader(html.parser.HTMLParser):
+        def handle_starttag(self, tag: str, attrs: Any) -> None:
+            assert not {"src", "href"} & {name for name, _ in attrs}
+            if tag != "meta":
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert open_tags.pop() == tag
+
+        def handle_data(self, data: str) -> None:
+            words.append(data)
+
+    path = tmp_path / "page.html"
+    wengert.explain(lambda x: jnp.where(x < 1, heavy(x)[0], 2), jnp.ones((30, 20)), measure=measure).to_html(
+        path
+    )
+    Reader().feed(path.read_text(encoding="utf-8"))
+    assert open_tags == []
+    text = " ".join(words)
+    assert "jnp.sin(c) + 1, jnp.sum(c)" in text
+    assert "where(x < 1, heavy(x)[0], 2)" in text
+    assert "scan of 7 steps" in text
+    assert ("measured time" in text) is measure
+
+
+def test_what_is_stored_says_why() -> None:
+    def f(x: Any) -> Any:
+        y = jnp.tanh(x)
+        return jnp.sort(y, axis=1), jnp.exp(x - jnp.max(x))
+
+    text = str(wengert.explain(f, jnp.ones((40, 30))))
+    assert "tanh stored: sort reads it from memory" in text
+    assert "reduce_max stored: sub needs all of it" in text

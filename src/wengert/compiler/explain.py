@@ -41,7 +41,7 @@ from wengert.compiler.loops import (
     View,
 )
 from wengert.compiler.pipeline import Compilation
-from wengert.compiler.plan import plan
+from wengert.compiler.plan import is_loop_code, is_pulled, plan
 from wengert.compiler.pretty import buffer_names
 from wengert.compiler.rewrite import bodies, statements, values, walk
 from wengert.core.jaxpr import Eqn, Jaxpr, Var, subjaxprs
@@ -87,6 +87,11 @@ class Kernel:
         self.rows: list[Buffer] = []
         self.inner: list[list[Kernel]] = []
         self.turns: int | None = 1
+        self.seconds: float | None = None
+        """Of all its runs in one call of the program, if it was measured."""
+        self.runs = 1
+        self.limit: tuple[float, str] | None = None
+        """The least time of these runs at this machine's rates, and what sets it: "memory" or "operations"."""
 
     @property
     def bytes_read(self) -> int:
@@ -148,10 +153,13 @@ class _Analysis:
         self.producer: dict[Var, Eqn] = {}
         self.number: dict[int, int] = {}
         self.stored: set[Var] = set()
+        self.why: dict[Var, str] = {}
         self._index(compilation.jaxpr)
 
     def _index(self, jaxpr: Jaxpr) -> None:
-        self.stored |= plan(jaxpr)[0]
+        stored = plan(jaxpr)[0]
+        self.stored |= stored
+        self.why.update(reasons(jaxpr, stored))
         for eqn in jaxpr.eqns:
             self.number[id(eqn)] = len(self.number)
             self.producer.update(dict.fromkeys(eqn.outvars, eqn))
@@ -204,9 +212,19 @@ class _Analysis:
             kernel.title = "copy of a carry"
         else:
             kernel.lines = self.lines(sources.values())
+            kernel.notes += self.cuts(sources.values())
         if not self.in_place.isdisjoint(sources):
             kernel.notes.append("in place: takes the memory of an operand that is needed no more")
         return kernel
+
+    def cuts(self, eqns: Iterable[Eqn]) -> list[str]:
+        """Why what these equations give is stored, and not computed where it is used."""
+        found: dict[str, dict[str, None]] = {}
+        for eqn in eqns:
+            for v in eqn.outvars:
+                if v in self.why:
+                    found.setdefault(self.why[v], {})[eqn.primitive.name] = None
+        return [f"{', '.join(names)} stored: {why}" for why, names in found.items()]
 
     def describe_loop(self, loop: For, depth: int, in_vector: bool, out: list[str]) -> None:
         """Append a line for a loop and for each one in it: its range; a tab; lanes, and what it adds up."""
@@ -394,6 +412,32 @@ class _Work:
         return found
 
 
+def reasons(jaxpr: Jaxpr, stored: Iterable[Var]) -> dict[Var, str]:
+    """Why variables are stored in memory rather than computed where they are used; not for results."""
+    results = {v for v in jaxpr.outvars if isinstance(v, Var)}
+    users: dict[Var, list[tuple[Eqn, str]]] = {}
+    for eqn in jaxpr.eqns:
+        for access, atom in zip(eqn.primitive.accesses(len(eqn.invars), eqn.params), eqn.invars, strict=True):
+            if isinstance(atom, Var):
+                users.setdefault(atom, []).append((eqn, access))
+    producer = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars}
+    found: dict[Var, str] = {}
+    for v in stored:
+        eqn = producer.get(v)
+        if v in results or eqn is None or v not in users:
+            continue
+        takers = [e.primitive.name for e, access in users[v] if access == "stored" or not is_loop_code(e)]
+        if not is_pulled(eqn):
+            found[v] = f"{', '.join(dict.fromkeys(e.primitive.name for e, _ in users[v]))} needs all of it"
+        elif takers:
+            found[v] = f"{', '.join(dict.fromkeys(takers))} reads it from memory"
+        elif len(users[v]) > 1:
+            found[v] = f"used in {len(users[v])} places: to load it is cheaper than to compute it again"
+        else:
+            found[v] = "one use reads it many times: to load it is cheaper than to compute it again"
+    return found
+
+
 # ------------------------------------------------------------------------------------------------------ text
 
 
@@ -430,6 +474,8 @@ class Report:
             self.wrapped(inside, "memory", self.traffic(kernel))
             if kernel.operations:
                 self.wrapped(inside, "work", _work(kernel))
+            if kernel.seconds is not None:
+                self.wrapped(inside, "time", _time(kernel))
         for n, body in enumerate(kernel.inner):
             if kernel.kind == "cond":
                 self.out += ["", f"{inside}branch {n}{'' if body else ': nothing to do'}"]
@@ -463,6 +509,15 @@ class Report:
             _cut(f"{w:<{first}}  {_cut(c, second):<{second}}  {p}".rstrip(), width)
             for w, c, p in zip(where, code, primitives, strict=True)
         ]
+
+    def facts(self, kernel: Kernel) -> list[str]:
+        """What there is to say of its memory, work and time."""
+        if kernel.inner:
+            return []
+        found = [self.traffic(kernel)]
+        found += [_work(kernel)] if kernel.operations else []
+        found += [_time(kernel)] if kernel.seconds is not None else []
+        return [text.replace(_UNBROKEN, " ") for text in found]
 
     def traffic(self, kernel: Kernel) -> str:
         parts = [f"reads {self.buffers(kernel.reads)}", f"writes {self.buffers(kernel.writes)}"]
@@ -513,6 +568,28 @@ def _work(kernel: Kernel) -> str:
         kinds.append("...")
     moved = kernel.bytes_read + kernel.bytes_written
     return f"{', '.join(kinds)}: {ratio(kernel.operations.total(), moved)}"
+
+
+def _time(kernel: Kernel) -> str:
+    """`1.2 ms in 5 runs, 21 GB/s; at least 0.4 ms (memory)`."""
+    seconds = kernel.seconds or 0.0
+    text = f"{duration(seconds)}{f' in {kernel.runs} runs' if kernel.runs != 1 else ''}"
+    if seconds:
+        moved = kernel.runs * (kernel.bytes_read + kernel.bytes_written)
+        text += f", {moved / seconds / 1e9:.3g} GB/s"
+        if kernel.operations:
+            text += f", {kernel.runs * kernel.operations.total() / seconds / 1e9:.3g} G operations/s"
+    if kernel.limit is not None:
+        text += f"; at least {duration(kernel.limit[0])} on this machine ({kernel.limit[1]})"
+    return text
+
+
+def duration(seconds: float) -> str:
+    """`1.20 ms`."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.0f} ns"
 
 
 def ratio(operations: float, moved: float) -> str:
