@@ -516,5 +516,5 @@ def test_carries_that_start_as_one_array(loop: str) -> None:
     expected = (x + 1,) * 3
     for _ in range(3):
         expected = turn(expected)
-    for found, values in zip(wengert.jit(run)(x), expected, strict=True):
-        np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-6)
+    for found, wanted in zip(wengert.jit(run)(x), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)

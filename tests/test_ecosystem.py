@@ -17,14 +17,18 @@ from test_as_jax import python
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("library", ["optax", "equinox"])
-def test_as_on_jax(library: str) -> None:
-    if find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
-    returned, output, errors = python("-W", "ignore", "-m", "wengert.as_jax", HERE / f"{library}_zoo.py")
+PROGRAMS = {"optax": ["optax"], "equinox": ["equinox"], "solvers": ["diffrax", "lineax", "optimistix"]}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_as_on_jax(program: str) -> None:
+    missing = [library for library in PROGRAMS[program] if find_spec(library) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    returned, output, errors = python("-W", "ignore", "-m", "wengert.as_jax", HERE / f"{program}_zoo.py")
     assert returned == 0, errors
     found = json.loads(output)
-    expected = json.loads((HERE / "golden" / f"{library}.json").read_text())
+    expected = json.loads((HERE / "golden" / f"{program}.json").read_text())
     assert found.keys() == expected.keys()
     wrong = []
     for name, values in expected.items():

@@ -719,3 +719,59 @@ def test_eval_shape_of_types() -> None:
     found = wengert.eval_shape(lambda x: {"given": struct, "computed": x + 1}, struct)
     assert found == {"given": struct, "computed": struct}
     assert not wnp.iscomplexobj(struct)
+
+
+WEIGHTS = np.array([1.0, 2.0, 3.0], np.float32)
+
+
+@wengert.custom_jvp
+def weighted_sine(x: Any) -> Any:
+    return wnp.sin(x)
+
+
+@weighted_sine.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return wnp.sin(primals[0]), tangents[0] * wnp.cos(primals[0]) * wnp.asarray(WEIGHTS)
+
+
+def in_loop(x: Any) -> Any:
+    return lax.scan(lambda c, _: (weighted_sine(c), None), x, None, length=1)[0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        wengert.jit(weighted_sine),
+        wengert.jit(lambda x: wengert.jit(weighted_sine)(x)),
+        wengert.checkpoint(weighted_sine),
+        wengert.jit(lambda x: lax.cond(x[0] > 0, weighted_sine, wnp.sin, x)),
+        wengert.jit(in_loop),
+    ],
+    ids=["jit", "nested", "checkpoint", "cond", "scan"],
+)
+def test_constants_that_a_rule_brings(function: Fun) -> None:
+    """The arrays that a derivative rule makes are constants of programs that are transformed after they were traced."""
+    x = wnp.array([0.5, 1.0, 2.0])
+    expected = np.cos(np.asarray(x)) * WEIGHTS
+    gradient = wengert.grad(lambda x: wnp.sum(function(x)))
+    for found in (gradient(x), wengert.jit(gradient)(x), wengert.jvp(function, (x,), (wnp.ones(3),))[1]):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(wengert.vmap(gradient)(wnp.stack([x, x]))[1], expected, rtol=1e-6)
+
+
+def test_a_custom_function_of_a_tangent() -> None:
+    """In the linear program of another rule, a function with a rule of its own is transposed as what it is."""
+
+    @wengert.custom_jvp
+    def double(x: Any) -> Any:
+        return 2 * x
+
+    double.defjvp(lambda primals, tangents: (double(primals[0]), double(tangents[0])))
+
+    @wengert.custom_jvp
+    def square(x: Any) -> Any:
+        return x**2
+
+    square.defjvp(lambda p, t: (square(p[0]), wengert.jit(double)(p[0] * t[0])))
+    assert wengert.grad(square)(3.0) == 6.0
+    assert wengert.jit(wengert.grad(wengert.grad(square)))(3.0) == 2.0

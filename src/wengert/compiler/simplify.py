@@ -11,7 +11,7 @@ from typing import Any
 
 from wengert.compiler.fission import split_products
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eqn_effects, subjaxprs
-from wengert.prims.expansion import expansion
+from wengert.prims.expansion import expansion, without_constants
 from wengert.transforms.dce import prune_eqns
 
 
@@ -58,7 +58,7 @@ def _read(env: dict[Var, Atom], atom: Atom) -> Atom:
 
 def _simplify_param(value: Any) -> Any:
     if isinstance(value, ClosedJaxpr):
-        return ClosedJaxpr(simplify(value.jaxpr), value.consts)
+        return ClosedJaxpr(simplify(without_constants(value)))
     if isinstance(value, tuple):
         return tuple(_simplify_param(v) for v in value)
     return value
@@ -77,7 +77,7 @@ def _flatten(
         if eqn.primitive.expand is not None:
             inner = expansion(eqn)
         elif eqn.primitive.kind == "call":
-            inner = next(iter(subjaxprs(eqn.params))).jaxpr
+            inner = without_constants(next(iter(subjaxprs(eqn.params))))
         else:
             # a jaxpr that is called twice binds fresh variables each time
             outvars = [Var(v.aval) for v in eqn.outvars]

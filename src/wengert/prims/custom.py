@@ -21,6 +21,7 @@ from wengert.transforms.batch import (
     batched_jvp,
     to_front,
 )
+from wengert.transforms.transpose import backward_pass
 
 _FORWARD_ONLY = (
     "can't apply forward-mode differentiation (jvp) to a custom_vjp function. Use reverse mode (grad, vjp,"
@@ -44,11 +45,9 @@ def _no_consts_perturbed(what: str, name: str, tangents: Sequence[Any]) -> None:
         )
 
 
-def _custom_call_transpose(cts: Sequence[Any], *args: Any, name: str, **params: Any) -> Any:
-    raise NotImplementedError(
-        f"the function {name}, which has a custom derivative rule, was applied to a tangent; it can't be"
-        " transposed. Rules must compute tangents with plain linear operations."
-    )
+def _custom_call_transpose(cts: Sequence[Any], *args: Any, call_jaxpr: ClosedJaxpr, **params: Any) -> Any:
+    # Applied to a tangent, the function has to be linear: its program is transposed, and the rule not needed.
+    return backward_pass(call_jaxpr.jaxpr, call_jaxpr.consts, args, cts)
 
 
 # ------------------------------------------------------------------------------------------------- custom_jvp

@@ -1,4 +1,4 @@
-"""Primitives that stand for a program: the equations that take their place."""
+"""Primitives that stand for a program, and constants that come late: the equations that take their places."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wengert.core.avals import ShapedArray
-from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, Var
+from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr
 from wengert.core.primitive import Primitive
 from wengert.core.trace import get_aval
 
@@ -25,8 +25,8 @@ def _constant_aval(*, value: _Identified) -> ShapedArray:
     return get_aval(value.array)
 
 
-# An array as an equation. Programs take their constants as arguments; only what a primitive is expanded to while
-# it is compiled comes too late for that.
+# An array as an equation. Programs take their constants as arguments; this is for those that come too late: what a
+# primitive is expanded to, or a transformation makes of a jaxpr, brings them along.
 constant_p = Primitive(
     "constant",
     "other",
@@ -38,18 +38,16 @@ constant_p = Primitive(
 def expansion(eqn: Eqn) -> Jaxpr:
     """The program, without constants, that an equation with an expandable primitive stands for."""
     assert eqn.primitive.expand is not None
-    closed: ClosedJaxpr = eqn.primitive.expand(*(a.aval for a in eqn.invars), **eqn.params)
+    return without_constants(eqn.primitive.expand(*(a.aval for a in eqn.invars), **eqn.params))
+
+
+def without_constants(closed: ClosedJaxpr) -> Jaxpr:
+    """The jaxpr with equations in the place of its constants."""
     jaxpr = closed.jaxpr
+    if not jaxpr.constvars:
+        return jaxpr
     constants = [
-        Eqn(constant_p, [], {"value": _Identified(c)}, [Var(v.aval)], eqn.source)
+        Eqn(constant_p, [], {"value": _Identified(c)}, [v])
         for v, c in zip(jaxpr.constvars, closed.consts, strict=True)
     ]
-    if not constants:
-        return jaxpr
-    values = dict(zip(jaxpr.constvars, (e.outvars[0] for e in constants), strict=True))
-
-    def named(atom: Any) -> Any:
-        return values.get(atom, atom) if isinstance(atom, Var) else atom
-
-    eqns = [e.replace([named(a) for a in e.invars]) for e in jaxpr.eqns]
-    return jaxpr.replace(constvars=[], eqns=[*constants, *eqns], outvars=[named(a) for a in jaxpr.outvars])
+    return jaxpr.replace(constvars=[], eqns=[*constants, *jaxpr.eqns])
