@@ -36,6 +36,7 @@ from wengert.compiler.loops import (
     View,
 )
 from wengert.compiler.pipeline import Compilation, compile_jaxpr
+from wengert.compiler.pretty import format_program
 from wengert.compiler.rewrite import statements, values, walk
 from wengert.compiler.simplify import simplify
 from wengert.compiler.verify import verify
@@ -231,6 +232,48 @@ def test_interpreter_runs_parallel_loops_backwards() -> None:
     np.testing.assert_array_equal(interpret(in_order, [])[0], [2, 4, 8, 16])
     with pytest.raises(CompileError, match="never written"):
         interpret(Program("f", [], [y], [], [For(axis, 0, 4, [body], parallel=True)]), [])
+
+
+def triangle(limit: int) -> Program:
+    """y[i, j] = i + j for j <= i, 7 elsewhere."""
+    exprs, i, j = Exprs(), Axis(4, "i"), Axis(limit, "j")
+    y = Buffer((4, 4), I64, "result")
+    index = [Affine.of(i), Affine.of(j)]
+    whole = For(Axis(16, "n"), 0, 16, [])
+    whole.body.append(Store(y, [Affine.of(whole.axis)], exprs.const(7, I64)))
+    inner = For(j, 0, limit, [Store(y, index, exprs.index(index[0] + index[1]))], end=index[0] + 1)
+    return Program("f", [], [y], [], [whole, For(i, 0, 4, [inner])])
+
+
+def test_bounds_of_loops_move_with_the_axes_around_them() -> None:
+    program = triangle(4)
+    verify(program)
+    i, j = np.indices((4, 4))
+    wanted = np.where(j <= i, i + j, 7)
+    np.testing.assert_array_equal(interpret(program, [])[0], wanted)
+    np.testing.assert_array_equal(run(program)[0], wanted)
+    assert "for j in 0:i+1" in format_program(program)
+    with pytest.raises(CompileError, match="a loop in 0:3 runs in 0:4"):
+        interpret(triangle(3), [])
+
+
+def test_iterations_of_batches_have_local_buffers_of_their_own() -> None:
+    exprs, axis, inner = Exprs(), Axis(37, "b"), Axis(3, "k")
+    x, y = Buffer((37, 3), F32, "arg"), Buffer((37, 3), F32, "result")
+    row = Buffer((3,), F32, "local")
+    b, k = Affine.of(axis), Affine.of(inner)
+    fill = For(inner, 0, 3, [Store(row, [k], exprs.load(x, [b, k]))])
+    add = Store(row, [k], exprs.op("add", exprs.load(row, [k]), exprs.load(row, [k - 1])))
+    running = For(inner, 1, 3, [add], ordered=True)
+    last = For(inner, 0, 3, [Store(y, [b, k], exprs.load(row, [k]))])
+    program = Program("f", [x], [y], [], [For(axis, 0, 37, [fill, running, last], batch=True)])
+    verify(program)
+    values = np.arange(111, dtype=np.float32).reshape(37, 3)
+    np.testing.assert_array_equal(interpret(program, [values])[0], np.cumsum(values, 1))
+    np.testing.assert_array_equal(run(program, values)[0], np.cumsum(values, 1))
+    stale = Program("f", [x], [y], [], [For(axis, 0, 37, [running, last], batch=True)])
+    with pytest.raises(CompileError, match="never written"):
+        interpret(stale, [values])
 
 
 def test_interpreter_moves_all_slots_at_once() -> None:

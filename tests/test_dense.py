@@ -1,0 +1,341 @@
+"""Linear algebra in compiled code: the kernels of small matrices, and the calls of LAPACK, against `impl`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wengert
+import wengert.numpy as jnp
+from wengert import lax
+from wengert.compiler.dense import LARGEST
+from wengert.compiler.interpret import interpret
+from wengert.compiler.loops import Call, For, Program
+from wengert.compiler.pipeline import compile_jaxpr
+from wengert.compiler.pretty import format_program
+from wengert.compiler.rewrite import statements
+from wengert.compiler.verify import verify
+from wengert.core.avals import ShapedArray
+from wengert.core.staging import hoist_consts, stage
+from wengert.prims import linalg_lu
+
+pytestmark = pytest.mark.usefixtures("x64")
+RNG = np.random.default_rng(0)
+SMALL = (1, 2, 3, 4, 5, 8, LARGEST)
+# with 16 lanes: less than a vector, several of them that overlap
+BATCHES: dict[str, tuple[tuple[int, ...], ...]] = {"float32": ((), (3,), (21,)), "float64": ((2, 5),)}
+FLOATS = tuple(BATCHES)
+
+
+def program_of(f: Callable[..., Any], *args: Any) -> Program:
+    avals = [ShapedArray(np.shape(a), np.asarray(a).dtype) for a in args]
+    jaxpr = hoist_consts(stage(lambda *xs: wengert.tree.leaves(f(*xs)), avals, "f")).jaxpr
+    return compile_jaxpr(jaxpr).program
+
+
+def calls(f: Callable[..., Any], *args: Any) -> list[str]:
+    """The names of the library routines that the program calls."""
+    return [s.name for s in statements(program_of(f, *args).body) if isinstance(s, Call)]
+
+
+def matrices(*shape: int, dtype: Any = np.float32, far_from_singular: bool = False) -> Any:
+    a = RNG.standard_normal(shape)
+    if far_from_singular:
+        a = a + 2 * shape[-1] * np.eye(shape[-1])
+    return a.astype(dtype)
+
+
+def definite(*shape: int, dtype: Any = np.float32) -> Any:
+    a = RNG.standard_normal(shape)
+    return (a @ a.swapaxes(-1, -2) + np.eye(shape[-1])).astype(dtype)
+
+
+def assert_as_impl(f: Callable[..., Any], *args: Any) -> None:
+    """Compiled code gives what eager execution gives, up to errors that grow with the size."""
+    for found, wanted in zip(_flat(wengert.jit(f)(*args)), _flat(f(*args)), strict=True):
+        assert found.dtype == wanted.dtype
+        if found.dtype.kind != "f":
+            np.testing.assert_array_equal(found, wanted)
+            continue
+        scale = np.abs(wanted[np.isfinite(wanted)]).max(initial=1e-30)
+        atol = 2000 * np.finfo(found.dtype).eps
+        np.testing.assert_allclose(found / scale, wanted / scale, rtol=0, atol=atol)
+
+
+def _flat(x: Any) -> list[Any]:
+    return [np.asarray(leaf) for leaf in wengert.tree.leaves(x)]
+
+
+def cholesky(a: Any) -> Any:
+    return lax.linalg.cholesky(a, symmetrize_input=False)
+
+
+# ------------------------------------------------------------------------------------- the kernels, against impl
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", SMALL)
+def test_small_matrices(n: int, dtype: str) -> None:
+    for batch in BATCHES[dtype]:
+        a = matrices(*batch, n, n, dtype=dtype)
+        far = matrices(*batch, n, n, dtype=dtype, far_from_singular=True)
+        b = matrices(*batch, n, 2, dtype=dtype)
+        assert_as_impl(linalg_lu.solve, far, b)
+        assert_as_impl(linalg_lu.lu, a)
+        assert_as_impl(linalg_lu.det, a)
+        assert_as_impl(cholesky, definite(*batch, n, n, dtype=dtype))
+        assert_as_impl(lax.linalg.qr, a)
+
+
+@pytest.mark.parametrize("n", [2, 5, LARGEST + 3])
+def test_matrices_that_are_not_square(n: int) -> None:
+    for batch in ((), (20,)):
+        tall = matrices(*batch, n, max(n // 2, 1), dtype=np.float64)
+        wide = np.ascontiguousarray(tall.swapaxes(-1, -2))
+        for a in (tall, wide):
+            assert_as_impl(linalg_lu.lu, a)
+            assert_as_impl(lambda a: lax.linalg.qr(a, full_matrices=True), a)
+            assert_as_impl(lambda a: lax.linalg.qr(a, full_matrices=False), a)
+
+
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("left", [False, True])
+def test_triangular_systems(left: bool, lower: bool, transposed: bool, unit: bool) -> None:
+    how = {"left_side": left, "lower": lower, "transpose_a": transposed, "unit_diagonal": unit}
+    for n, batch in ((3, (20,)), (6, ()), (LARGEST + 1, (2,))):
+        a = (matrices(*batch, n, n, far_from_singular=True) / (2 * n)).astype(np.float32)
+        b = matrices(*batch, *((n, 5) if left else (5, n)))
+        assert_as_impl(lambda a, b: lax.linalg.triangular_solve(a, b, **how), a, b)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", [LARGEST + 1])
+def test_lapack_by_address(n: int, dtype: str) -> None:
+    for batch in ((), (2, 2)):
+        a = matrices(*batch, n, n, dtype=dtype)
+        far = matrices(*batch, n, n, dtype=dtype, far_from_singular=True)
+        assert_as_impl(linalg_lu.solve, far, matrices(*batch, n, 3, dtype=dtype))
+        assert_as_impl(linalg_lu.lu, a)
+        assert_as_impl(lambda a: linalg_lu.det(a / 4), a)
+        assert_as_impl(cholesky, definite(*batch, n, n, dtype=dtype))
+        assert_as_impl(lax.linalg.qr, a)
+        assert_as_impl(lambda a: lax.linalg.svd(a, compute_uv=False), a)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (40, 40), (4, 30, 50), (2, 2, 50, 3)])
+@pytest.mark.parametrize("full", [False, True])
+def test_singular_vectors(shape: tuple[int, ...], full: bool) -> None:
+    a = matrices(*shape, dtype=np.float64)
+    u, s, vh = wengert.jit(lambda a: jnp.linalg.svd(a, full_matrices=full))(a)
+    np.testing.assert_allclose(s, np.linalg.svd(a, compute_uv=False), rtol=1e-12)
+    k = s.shape[-1]
+    np.testing.assert_allclose(u[..., :k] * s[..., None, :] @ vh[..., :k, :], a, atol=1e-12)
+    for q in (np.swapaxes(u, -1, -2) @ u, vh @ np.swapaxes(vh, -1, -2)):
+        np.testing.assert_allclose(q, np.broadcast_to(np.eye(q.shape[-1]), q.shape), atol=1e-12)
+
+
+def symmetric_matrices(shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[Any]:
+    """Random ones, with large and tiny numbers, with equal eigenvalues, and with rows of different sizes."""
+    a = RNG.standard_normal(shape)
+    graded = a * 10.0 ** RNG.integers(-6, 1, (*shape[:-1], 1))
+    sizes = 1, float(np.finfo(dtype).max) ** 0.7, float(np.finfo(dtype).eps) ** 4
+    kinds = [*(a * size for size in sizes), np.round(a), graded]
+    return [(x + x.swapaxes(-1, -2)).astype(dtype) for x in kinds]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 9])
+@pytest.mark.parametrize("lower", [False, True])
+def test_eigenvectors(n: int, dtype: str, lower: bool) -> None:
+    decompose = wengert.jit(lambda x: lax.linalg.eigh(x, lower=lower, symmetrize_input=False))
+    bound = 20 * np.finfo(dtype).eps * max(n, 2)
+    for batch in ((), (33,)):
+        for a in symmetric_matrices((*batch, n, n), np.dtype(dtype)):
+            part = np.tril(a) if lower else np.triu(a)  # the rest is not read
+            v, w = (np.asarray(x, np.float64) for x in decompose(part))
+            scale = np.abs(a).max((-1, -2), keepdims=True).astype(np.float64) + 1e-300
+            wanted = np.linalg.eigvalsh(a.astype(np.float64))
+            assert np.max(np.abs(w - wanted) / scale[..., 0]) < bound
+            assert np.max(np.abs(a @ v - v * w[..., None, :]) / scale) < bound
+            assert np.max(np.abs(v.swapaxes(-1, -2) @ v - np.eye(n))) < bound
+
+
+def test_permutations() -> None:
+    for batch, n, size in (((), 4, 4), ((3,), 5, 9), ((2, 3), 40, 40)):
+        swaps = RNG.integers(0, size, (*batch, n)).astype(np.int32)
+        assert_as_impl(lambda p, s=size: linalg_lu.lu_pivots_to_permutation(p, s), swaps)
+        order = np.argsort(RNG.standard_normal((*batch, n)), -1).astype(np.int32)
+        assert_as_impl(linalg_lu.inverse_permutations, order)
+
+
+# ------------------------------------------------------------------------------------------------ what goes wrong
+
+
+@pytest.mark.parametrize("n", [3, 7, 40])
+def test_matrices_that_fail_are_nan_and_spare_the_others(n: int) -> None:
+    good = definite(4, n, n, dtype=np.float64)
+    singular, indefinite, unknown = good.copy(), good.copy(), good.copy()
+    singular[1, :, 0] = 0
+    indefinite[1, 0, 0] = -1
+    unknown[2, 1, 0] = unknown[2, 0, 1] = np.nan
+    b = matrices(4, n, 2, dtype=np.float64)
+    assert_as_impl(linalg_lu.solve, singular, b)
+    assert_as_impl(linalg_lu.det, singular)
+    assert_as_impl(linalg_lu.lu, singular)
+    assert_as_impl(cholesky, indefinite)
+    stacks = [unknown, np.concatenate([unknown] * 5)]  # few, and many
+    for stack in stacks:
+        for f in (lax.linalg.eigh, lambda a: lax.linalg.svd(a, full_matrices=False)):
+            for part in _flat(wengert.jit(f)(stack)):
+                assert np.isnan(part[2]).all()
+                assert np.isfinite(part[[0, 1, 3]]).all()
+    found = np.asarray(wengert.jit(linalg_lu.solve)(unknown, b))
+    assert np.isnan(found[2]).any()
+    assert np.isfinite(found[[0, 1, 3]]).all()
+
+
+@pytest.mark.parametrize("scale", [1e-28, 1e-20, 1e20, 1e37])
+def test_reflections_of_very_small_and_large_numbers(scale: float) -> None:
+    a = (matrices(20, 4, 3) * np.float32(scale)).astype(np.float32)
+    q, r = wengert.jit(lambda a: lax.linalg.qr(a, full_matrices=False))(a)
+    np.testing.assert_allclose(np.swapaxes(q, 1, 2) @ q, np.broadcast_to(np.eye(3), (20, 3, 3)), atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(q, np.float64) @ np.asarray(r, np.float64) / scale, a / np.float64(scale), atol=1e-5
+    )
+
+
+def test_the_first_of_equal_pivots_is_taken() -> None:
+    a = np.array([[1, 2, 0], [-1, 1, 5], [1, 0, 3]], np.float32)
+    stack = np.stack([a[list(p)] for p in ((0, 1, 2), (2, 1, 0), (1, 2, 0))] * 7)
+    assert_as_impl(linalg_lu.lu, stack)
+    assert_as_impl(linalg_lu.lu, np.zeros((20, 3, 3), np.float32))
+
+
+# ------------------------------------------------------------------------------------------------- in programs
+
+
+def test_operands_are_read_where_they_are() -> None:
+    """Transposes, sums and slices of the matrices are computed where the kernel reads them."""
+    a, b = matrices(5, 5, 20), matrices(7, 5, 20)
+
+    def f(a: Any, b: Any) -> Any:
+        m = jnp.transpose(a, (2, 0, 1)) + 9 * jnp.eye(5, dtype=a.dtype)
+        return linalg_lu.solve(m, jnp.transpose(b, (2, 1, 0))[:, :, 1:4])
+
+    assert_as_impl(f, a, b)
+    program = program_of(f, a, b)
+    assert all(t.size <= 25 for t in program.temps)  # one matrix, not a stack
+    assert calls(f, a, b) == []
+
+
+def test_scans_vmaps_and_gradients() -> None:
+    a, b = definite(12, 4, 4, dtype=np.float64), matrices(12, 4, dtype=np.float64)
+
+    def filtered(a: Any, b: Any) -> Any:
+        def step(p: Any, xs: Any) -> Any:
+            a, b = xs
+            factor = jnp.linalg.cholesky(a + p)
+            gain = lax.linalg.triangular_solve(factor, p, left_side=True, lower=True)
+            p = p - gain.T @ gain + 0.1 * jnp.eye(4)
+            return p, jnp.linalg.solve(p, b)
+
+        return lax.scan(step, jnp.eye(4, dtype=a.dtype), (a, b))[1]
+
+    assert_as_impl(filtered, a, b)
+    assert calls(filtered, a, b).count("host") == 0
+    assert_as_impl(wengert.vmap(jnp.linalg.solve), a, b)
+    assert_as_impl(wengert.vmap(jnp.linalg.solve, in_axes=(2, 1)), a.transpose(1, 2, 0).copy(), b.T.copy())
+    assert_as_impl(wengert.vmap(jnp.linalg.solve, in_axes=(None, 0)), a[0], b)
+    for f in (
+        lambda a: jnp.sum(jnp.linalg.slogdet(a)[1]),
+        lambda a: jnp.sum(jnp.linalg.inv(a) ** 2),
+        lambda a: jnp.sum(jnp.linalg.cholesky(a) ** 3),
+        lambda a: jnp.sum(jnp.linalg.qr(a)[1] ** 2),
+        lambda a: jnp.sum(filtered(a, b)),
+    ):
+        gradient = wengert.grad(f)
+        assert_as_impl(gradient, a)
+        assert calls(gradient, a).count("host") == 0
+
+
+def test_singular_vectors_that_nobody_wants_are_not_computed() -> None:
+    def values(a: Any) -> Any:
+        return jnp.linalg.svd(a)[1]
+
+    a = matrices(40, 30)
+    routine = next(s for s in statements(program_of(values, a).body) if isinstance(s, Call))
+    assert repr(routine.payload).startswith("sgesdd (N, ")
+    assert_as_impl(values, a)
+    assert_as_impl(wengert.grad(lambda a: jnp.sum(jnp.linalg.svd(a, full_matrices=False)[1] ** 3)), a)
+
+
+def test_complex_and_empty_matrices_stay_with_numpy() -> None:
+    a = matrices(3, 4, 4, dtype=np.complex64, far_from_singular=True)
+    assert calls(linalg_lu.solve, a, a) == ["host"]
+    for shape in ((0, 3, 3), (2, 0, 0)):
+        assert_as_impl(linalg_lu.solve, np.ones(shape, np.float32), np.ones(shape, np.float32))
+
+
+# ------------------------------------------------------------------------------------------------- the loop program
+
+
+def test_batches_run_in_lanes_and_by_all_threads() -> None:
+    program = program_of(linalg_lu.solve, matrices(1000, 16, 16), matrices(1000, 16, 1))
+    (loop,) = program.body
+    assert isinstance(loop, For)
+    assert loop.batch
+    assert loop.parallel
+    assert "parallel batch for b0 in 0:1000" in format_program(program)
+    assert sum(isinstance(s, For) and s.first is not None for s in statements(program.body)) > 5
+
+
+def test_code_stays_small() -> None:
+    """Loops of larger matrices are not written out."""
+    for n in (8, 16, LARGEST):
+        program = program_of(linalg_lu.solve, matrices(1000, n, n), matrices(1000, n, 1))
+        assert sum(1 for _ in statements(program.body)) < 70
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_kernels_mean_the_same_to_the_interpreter(n: int) -> None:
+    many = definite(4, n, n, dtype=np.float64)
+    right = matrices(4, n, 2, dtype=np.float64)
+    stack = np.concatenate([many[:, :3, :3]] * 4)
+    for f, *args in (
+        (linalg_lu.solve, many, right),
+        (linalg_lu.lu, many),
+        (linalg_lu.det, many),
+        (cholesky, many),
+        (lax.linalg.qr, many[:, :, : n - 1]),
+        (lax.linalg.eigh, stack),
+        (lambda a, b: lax.linalg.triangular_solve(a, b, left_side=True), many, right),
+    ):
+        program = program_of(f, *args)
+        verify(program)
+        found = interpret(program, args)
+        for x, y in zip(found, _flat(wengert.jit(f)(*args)), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-12)
+
+
+def test_lapack_means_the_same_to_the_interpreter() -> None:
+    n = LARGEST + 1
+    a, b = definite(2, n, n, dtype=np.float64), matrices(2, n, 3, dtype=np.float64)
+    for f, *args in (
+        (linalg_lu.solve, a, b),
+        (linalg_lu.lu, a),
+        (cholesky, a),
+        (lax.linalg.qr, a[:, :, :5]),
+        (lax.linalg.eigh, a),
+        (lambda a: lax.linalg.svd(a, full_matrices=False), a),
+        (lambda a, b: lax.linalg.triangular_solve(a, b, left_side=True), a, b),
+    ):
+        program = program_of(f, *args)
+        verify(program)
+        found = interpret(program, args)
+        for x, y in zip(found, _flat(wengert.jit(f)(*args)), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-11)
