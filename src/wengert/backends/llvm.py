@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wengert.backends import scalars, sorting, vectorise
+from wengert.backends import scalars, sorting, transposed, vectorise
 from wengert.backends.frame import Dependencies, Frame, memory_type
 from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Module, Value
 from wengert.backends.routines import Routines
@@ -220,14 +220,21 @@ class _Emitter:
         started = {s.name for s in statements(stmt.body) if isinstance(s, Init)}
         accumulated = dict.fromkeys(s.name for s in statements(stmt.body) if isinstance(s, Accumulate))
         carried = [name for name in accumulated if name not in started]
+        tiles = transposed.tiles_of(stmt, self.vector_bits) if frame.vector is None else None
         lanes = 1 if frame.vector is not None else vectorise.lanes_of(stmt, self.vector_bits)
-        if lanes == 1:
+        if tiles is not None:
+            transposed.run(frame, tiles, lo, hi, self._statements)
+        elif lanes == 1:
             self._scalar_loop(frame, stmt, lo, hi, carried)
         elif not carried and stmt.first is None and stmt.end is None and vectorise.repeatable(stmt):
             self._overlapping_loop(frame, stmt, lo, hi, lanes)
         else:
             self._masked_loop(frame, stmt, lo, hi, lanes, carried)
         frame.forget(changed)
+
+    def _statements(self, frame: Frame, loop: For) -> None:
+        for s in loop.body:
+            self.statement(frame, s)
 
     def _hoist(self, frame: Frame, stmt: For, inner: set[Axis], changed: set[Buffer | str]) -> None:
         """Compute what doesn't change in the loop, and the addresses of its rows."""
