@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import drive, limits, report
+from benchmarks import drive, limits, report, scaling
 from benchmarks.rows import Row, first_call_of
 from benchmarks.table import TABLE
 
@@ -29,6 +29,9 @@ def arguments() -> argparse.Namespace:
         "--all", action="store_true", help="also the rows whose aims are those of a later stage"
     )
     parser.add_argument("--first-call", action="store_true", help="also the first call of every jitted row")
+    parser.add_argument(
+        "--scaling", action="store_true", help="in place of the table: microseconds for each equation"
+    )
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="rounds of each row (15)")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write all measured times to this file, too"
@@ -67,6 +70,9 @@ def versions() -> dict[str, str]:
 
 def main() -> int:
     options = arguments()
+    if options.scaling:
+        scaling.main()
+        return 0
     rows = chosen(options)
     about = versions()
     print(", ".join(f"{name} {version}" for name, version in about.items()))
