@@ -250,6 +250,18 @@ class Acc(Expr):
     name: str
 
 
+def _is_below_zero(a: Expr, b: Expr) -> bool:
+    """Whether a is x < 0 and b is x != 0, for the same x."""
+    return (
+        isinstance(a, Op)
+        and isinstance(b, Op)
+        and (a.name, b.name) == ("lt", "ne")
+        and a.args == b.args
+        and isinstance(a.args[1], Const)
+        and a.args[1].value == 0
+    )
+
+
 class Exprs:
     """Makes expressions; equal ones are the same object. One factory for one compilation."""
 
@@ -315,8 +327,17 @@ class Exprs:
             and dtype.kind in "iu"
         ):
             return self.const(args[0].value, dtype)
-        if name == "select" and isinstance(args[0], Const):
-            return args[1] if args[0].value else args[2]
+        if name == "select":
+            if isinstance(args[0], Const):
+                return args[1] if args[0].value else args[2]
+            if dtype.kind == "i":
+                args = self._floored(*args)
+                if len(args) == 1:
+                    return args[0]
+        if name == "sign" and isinstance(args[0], Const) and dtype.kind in "iu":
+            return self.const(np.sign(args[0].value), dtype)
+        if name == "and" and dtype == BOOL and _is_below_zero(args[0], args[1]):
+            return args[0]  # what is below zero is not zero
         if len(args) == 2 and isinstance(args[0], Const) and name in ("mul", "add", "and"):
             args = (args[1], args[0])
         if len(args) == 2 and isinstance(args[1], Const):
@@ -332,6 +353,30 @@ class Exprs:
             node.axes = args[0].axes.union(*(a.axes for a in args[1:]))
         return node
 
+    def _floored(self, mask: Expr, then: Expr, other: Expr) -> tuple[Expr, ...]:
+        """A choice as it was, or its value: quotients and remainders by powers of two, rounded down, as shifts.
+
+        They come as those that are rounded towards zero, with a correction where the signs differ.
+        """
+        unchanged = (mask, then, other)
+        if not isinstance(other, Op) or other.name not in ("rem", "div") or not isinstance(other.args[1], Const):
+            return unchanged
+        x, divisor = other.args
+        d = int(divisor.value)
+        if d < 2 or d & (d - 1):
+            return unchanged
+        zero = self.const(0, x.dtype)
+        rest = self.op("rem", x, divisor)
+        if other.name == "rem":
+            if mask is self.op("lt", other, zero) and then is self.op("add", other, divisor):
+                return (self.op("and", x, self.const(d - 1, x.dtype)),)
+            return unchanged
+        signs = self.op("ne", self.op("sign", x), self.const(1, x.dtype))
+        apart = self.op("and", signs, self.op("ne", rest, zero))
+        if mask is apart and then is self.op("sub", other, self.const(1, x.dtype)):
+            return (self.op("shr_arithmetic", x, self.const(d.bit_length() - 1, x.dtype)),)
+        return unchanged
+
     def _with_const(self, name: str, x: Expr, c: Expr) -> Expr | None:
         """x * 1 is x; a division by a number becomes a multiplication, which costs a rounding, as it does in XLA."""
         assert isinstance(c, Const)
@@ -343,6 +388,8 @@ class Exprs:
             return x
         if name == "and" and c.dtype == BOOL:
             return x if c.value else c
+        if name in ("eq", "ne") and c.dtype == BOOL and bool(c.value) == (name == "eq"):
+            return x
         if name in ("mul", "div") and c.value == 1:
             return x
         if name == "div" and c.dtype.kind == "f" and c.dtype.itemsize >= 4:
