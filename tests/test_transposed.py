@@ -64,4 +64,4 @@ def test_which_loops_are_tiled() -> None:
     assert tiles.lanes == 16
     assert transposed.tiles_of(loop_of(lambda x: x + 1, x), 512) is None
     assert transposed.tiles_of(loop_of(lambda x: x.T + 1, x[:8]), 512) is None
-    assert transposed.tiles_of(loop_of(lambda x: jnp.cumsum(x.T, axis=1), x), 512) is None
+    assert transposed.tiles_of(loop_of(lambda x: jnp.sum(x.T, axis=1), x), 512) is None
