@@ -242,3 +242,26 @@ def test_donated_state_of_a_loop() -> None:
     out = step(tree)
     assert {k: v.unsafe_buffer_pointer() for k, v in out.items()} == addresses
     assert float(out["b"][7]) == 1.5
+
+
+def test_a_carry_that_an_update_reads_later() -> None:
+    """The new state is computed before the record is written, which still needs the old one."""
+
+    def step(carry: Any, i: Any) -> Any:
+        state, record = carry
+        new = jnp.sin(state) + 1
+        kept = jnp.where(i % 2 == 0, state, lax.dynamic_index_in_dim(record, i, keepdims=False))
+        return (new, lax.dynamic_update_index_in_dim(record, kept, i, 0)), None
+
+    def run(x: Any) -> Any:
+        return lax.scan(step, (x + 0.5, jnp.zeros((5, *x.shape))), jnp.arange(5))[0]
+
+    x = np.array([0.0, 1.0, 2.0], np.float32)
+    state, record = x + np.float32(0.5), np.zeros((5, 3), np.float32)
+    for i in range(5):
+        if i % 2 == 0:
+            record[i] = state
+        state = np.sin(state) + 1
+    found = wengert.jit(run)(x)
+    np.testing.assert_allclose(found[0], state, rtol=1e-6)
+    np.testing.assert_allclose(found[1], record, rtol=1e-6)

@@ -171,6 +171,7 @@ class _Sharing:
         # which stored variables one that isn't stored reads, and whether at its own index
         self.cones: dict[Var, dict[Var, bool]] = {}
         self.found: list[dict[Var, bool]] = []  # the same for each equation
+        self.born: dict[Var, int] = {}  # which equation binds one that isn't stored
         self.aligned: dict[Var, bool] = {}  # whether all loops that read a variable do so at their own index
         self.last: dict[Var, int] = {}
         self.position: dict[int, int] = {}
@@ -212,7 +213,7 @@ class _Sharing:
             cone = self.cones.get(atom, {atom: True})
             if over is not None and n != over and atom in self.cones and eqn.invars[over] in cone:
                 self.plan.roots.add(atom)  # it has to be known before the operand is written to
-                del self.cones[atom]
+                self.note(self.born[atom], self.cones.pop(atom), True)
                 cone = {atom: True}
             same = access == "same" and atom.aval.shape == shape
             for v, aligned in cone.items():
@@ -221,10 +222,14 @@ class _Sharing:
         self.found.append(found)
         if self.lazy(eqn):
             self.cones.update(dict.fromkeys(eqn.outvars, found))
-            return
-        loops = eqn.primitive.pull is not None and is_loop_code(eqn)
+            self.born.update(dict.fromkeys(eqn.outvars, t))
+        else:
+            self.note(t, found, eqn.primitive.pull is not None and is_loop_code(eqn))
+
+    def note(self, t: int, found: dict[Var, bool], loops: bool) -> None:
+        """Note that equation t, which is stored, reads these variables; `loops`, by a loop of its own."""
         for v, same in found.items():
-            self.last[v] = t
+            self.last[v] = max(t, self.last.get(v, t))
             if loops:
                 self.aligned[v] = same and self.aligned.get(v, True)
 
