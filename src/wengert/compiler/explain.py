@@ -423,11 +423,11 @@ def reasons(jaxpr: Jaxpr, stored: Iterable[Var]) -> dict[Var, str]:
     producer = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars}
     found: dict[Var, str] = {}
     for v in stored:
-        eqn = producer.get(v)
-        if v in results or eqn is None or v not in users:
+        made_by = producer.get(v)
+        if v in results or made_by is None or v not in users:
             continue
         takers = [e.primitive.name for e, access in users[v] if access == "stored" or not is_loop_code(e)]
-        if not is_pulled(eqn):
+        if not is_pulled(made_by):
             found[v] = f"{', '.join(dict.fromkeys(e.primitive.name for e, _ in users[v]))} needs all of it"
         elif takers:
             found[v] = f"{', '.join(dict.fromkeys(takers))} reads it from memory"

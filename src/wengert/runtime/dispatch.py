@@ -488,7 +488,7 @@ class Hooks(stages.Hooks):
             return str(closed)
         run = executable(closed)
         if dialect == "loops":
-            return _pretty.format_program(run.compilation.program)
+            return str(_pretty.format_program(run.compilation.program))
         if dialect == "llvm":
             return run.code.optimised_ir()
         if dialect == "assembly":
