@@ -312,13 +312,19 @@ def _listed(fun: Callable[..., Any]) -> Fun:
     return listed
 
 
+def needs_x64(dtype: np.dtype[Any]) -> bool:
+    return (dtype.itemsize == 8 and dtype.kind in "iuf") or dtype.itemsize == 16
+
+
+_ROWS = {wide: [(c, d) for c in CASES for d in c.dtypes if needs_x64(d) == wide] for wide in (False, True)}
+
+
 @st.composite
-def surrounded_rows(draw: Any, rows: Sequence[Case] = CASES) -> Program:
-    """A program around one row of the table, or around two."""
+def surrounded_rows(draw: Any, wide: bool) -> Program:
+    """A program around one row of the table, or around two; `wide` says whether it is traced under `enable_x64`."""
     programs = []
     for _ in range(draw(st.sampled_from((1, 1, 2)))):
-        case = draw(st.sampled_from(rows))
-        dtype = draw(st.sampled_from(case.dtypes))
+        case, dtype = draw(st.sampled_from(_ROWS[wide]))
         program = Program(_listed(case.fun), [np.asarray(v) for v in case.values(dtype)], case.ulps)
         if draw(st.integers(0, 3)) == 3:
             program = pulled_back(draw, case, program)

@@ -13,7 +13,7 @@ from hypothesis import event, given, note, strategies as st
 
 import wengert
 from tests.random_programs import eps_of, kind_of, programs
-from tests.random_surroundings import Program, surrounded_rows
+from tests.random_surroundings import surrounded_rows
 from wengert import config
 from wengert.backends import cpu, llvm
 from wengert.compiler import contract, nest, plan, split
@@ -100,9 +100,12 @@ def test_compiled_programs_compute_what_their_primitives_do(data: st.DataObject)
         check(closed, args, errors, values)
 
 
-@given(surrounded_rows(), knobs())
-def test_every_primitive_in_random_surroundings(program: Program, values: Sequence[Any]) -> None:
-    with wengert.enable_x64(True), np.errstate(all="ignore"):
+@given(st.data(), st.booleans(), knobs())
+def test_every_primitive_in_random_surroundings(
+    data: st.DataObject, wide: bool, values: Sequence[Any]
+) -> None:
+    with wengert.enable_x64(wide), np.errstate(all="ignore"):
+        program = data.draw(surrounded_rows(wide))
         closed, args = program.closed()
         wanted = run_jaxpr(np, closed, args)
         check(closed, args, [allowed(a, program.ulps) for a in wanted], values)
