@@ -18,6 +18,7 @@ import pytest
 import wengert
 import wengert.numpy as jnp
 from wengert import lax
+from wengert.compiler import tile
 from wengert.compiler.interpret import interpret
 from wengert.compiler.loops import Call, For, Init, Loop, Piecewise, Program, Store
 from wengert.compiler.pipeline import Compilation, compile_jaxpr
@@ -157,6 +158,13 @@ def compiled(name: str) -> tuple[Compilation, list[Any]]:
 
 def program(name: str) -> Program:
     return compiled(name)[0].program
+
+
+@pytest.fixture(autouse=True)
+def _one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of products have the shape that suits the processor: here it is the same on all of them."""
+    monkeypatch.setattr(tile, "VECTOR_BYTES", 64)
+    monkeypatch.setattr(tile, "REGISTERS", 32)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -17,7 +17,6 @@ from wengert.compiler.tile import Dim, Place, Plan, Sum
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block
 
-_BLOCK = 24  # registers that hold results
 _DEPTH = 256  # of a panel: with the lanes it takes half of the first cache
 _PASSES = 4  # times that a factor is read, from which it is worth putting in panels
 _NEAR_BYTES = 48 << 10  # of a factor that stays in the first cache anyhow
@@ -51,11 +50,11 @@ class _Lowering:
         lanes = tile.VECTOR_BYTES // product.out.buffer.dtype.itemsize
         m, n = product.m[0], product.n[0]
         # two vectors along a row, unless there are too few rows, or columns, for a block of that shape
-        vectors = (
-            1 if n <= lanes else next(v for v in (8, 4, 2) if v == 2 or (m * v <= _BLOCK and n >= v * lanes))
-        )
+        most = tile.REGISTERS * 3 // 4
+        shapes = (v for v in (8, 4, 2) if v == 2 or (m * v <= most and n >= v * lanes))
+        vectors = 1 if n <= lanes else next(shapes)
         self.width = lanes * vectors
-        self.rows = -(-m // -(-m * vectors // _BLOCK))
+        self.rows = _part(m, most // vectors)
         self.lanes = min(self.width, 1 << (n.bit_length() - 1))
         # step from panel to panel, and from row to row in them
         self.steps = (self.width * product.n[1], product.k[2])
@@ -146,9 +145,9 @@ class _Lowering:
         p = self.product
         depth = p.k[0]
         step = self.steps[1] or width
-        part = -(-depth // max(1, -(-depth // _DEPTH))) if depth > _DEPTH * 3 // 2 else depth
+        part = _part(depth, _DEPTH) if depth > _DEPTH * 3 // 2 else depth
 
-        def sums(start: Affine, size: int, add: bool) -> list[Stmt]:
+        def sums(start: Affine, size: int) -> list[Stmt]:
             total = Sum(
                 out,
                 a._replace(offset=a.offset + start * p.k[1]),
@@ -157,16 +156,25 @@ class _Lowering:
                 (Dim(size, p.k[1], step, 0),),
             )
             lanes = min(self.lanes, 1 << (width.bit_length() - 1))
-            return tile.loops(self.block, total, Plan(0, lanes, ((1, rows),), 0.0), add)
+            return tile.loops(self.block, total, Plan(0, lanes, ((1, rows),), 0.0), add=part < depth)
 
         whole, left = divmod(depth, part)
-        found = sums(Affine(), part, False)
-        if whole > 1:
-            axis = Axis(whole, "d")
-            found.append(For(axis, 1, whole, sums(Affine.of(axis) * part, part, True), ordered=True, lanes=1))
-        if left:
-            found += sums(Affine(whole * part), left, True)
-        return found
+        if part == depth:
+            return sums(Affine(), part)
+        # parts are added to zeros, so that there is one piece of code for all of them
+        row, lane, axis = Axis(rows, "i"), Axis(width, "j"), Axis(whole, "d")
+        where = out.offset + Affine.of(row) * p.m[2] + Affine.of(lane)
+        zero = Store(out.buffer, (where,), self.block.exprs.const(0, out.buffer.dtype))
+        found: list[Stmt] = [For(row, 0, rows, [For(lane, 0, width, [zero])], lanes=1)]
+        found.append(For(axis, 0, whole, sums(Affine.of(axis) * part, part), ordered=True, lanes=1))
+        return found + (sums(Affine(whole * part), left) if left else [])
+
+
+def _part(size: int, most: int) -> int:
+    """Into parts of which size an axis is cut: equal ones if that is possible without many more of them."""
+    count = -(-size // most)
+    equal = next((n for n in range(count, count * 3 // 2 + 1) if size % n == 0), count)
+    return -(-size // equal)
 
 
 def _parts(size: int, part: int, name: str, body: Callable[[Affine, int], list[Stmt]]) -> list[Stmt]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from wengert.compiler.affine import Affine, Axis, Term
 from wengert.compiler.loops import Accumulate, Buffer, Expr, For, Init, Stmt, Store
@@ -19,10 +21,20 @@ from wengert.compiler.loops import Accumulate, Buffer, Expr, For, Init, Stmt, St
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block
 
-VECTOR_BYTES = 64  # what the choice of tiles reckons with; a backend may have other registers
-_REGISTERS = 32
-_UNROLLED = 100  # products in the body of the innermost loop
-_COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16)  # by how much an axis is unrolled
+
+def _vectors() -> tuple[int, int]:
+    """Bytes of a vector register of this processor, and how many there are, as NumPy has found them out."""
+    features: dict[str, bool] = getattr(np._core._multiarray_umath, "__cpu_features__", {})
+    if features.get("AVX512_SKX") or features.get("X86_V4"):
+        return 64, 32
+    if features.get("AVX2") or features.get("X86_V3"):
+        return 32, 16
+    return 16, 32 if features.get("ASIMD") else 16
+
+
+VECTOR_BYTES, REGISTERS = _vectors()
+_UNROLLED = 50  # products in the body of the innermost loop
+_COUNTS = (1, 2, 3, 4, 6, 7, 8, 12, 16)  # by how much an axis is unrolled
 _CHAIN = 4.0  # cycles until the next product can be added to the same sum
 _VECTOR_LOAD = (
     2.0  # loads that a vector counts for: most cross the end of a cache line, and come from farther away
@@ -37,6 +49,7 @@ _FETCHED, _STRAY = (
     256,
     2.5,
 )  # bytes in a row from which the processor fetches ahead; what lines cost otherwise
+_REST = 1.03  # for blocks of another size, where one does not divide the axis: they take time to compile
 _SHARED = 0.1  # the part of what could be done at the same time that takes time nevertheless
 _SCATTER = 1.0  # cycles for an element that is stored apart from its neighbours
 
@@ -152,9 +165,10 @@ class Model:
         if not inward and not self.outer.registers:
             self.again *= turns
 
-    def candidates(self) -> Iterator[tuple[tuple[int, int], ...]]:
-        """By how much axes may be unrolled, such that sums and what is loaded for them fit into registers."""
-        most = _REGISTERS * 3 // 4 // self.registers
+    def candidates(self) -> list[tuple[tuple[int, int], ...]]:
+        """By how much axes may be unrolled, such that sums and what is loaded for them nearly fill the registers."""
+        found: list[tuple[int, tuple[tuple[int, int], ...]]] = []
+        most = REGISTERS * 3 // 4 // self.registers
         counts = {n: _counts(self.axes[n].size) for n in self.others}
         every: list[tuple[tuple[int, int], ...]] = [()]
         every += [((p, c),) for p in self.others for c in counts[p]]
@@ -170,8 +184,10 @@ class Model:
             held = min(
                 math.prod(c for n, c in blocks if f.steps[n]) * max(f.registers, 1) for f in self.factors
             )
-            if block <= most and self.registers * block + held < _REGISTERS:
-                yield blocks
+            if block <= most and self.registers * block + held < REGISTERS:
+                found.append((block, blocks))
+        largest = max(block for block, _ in found)
+        return [blocks for block, blocks in found if 2 * block >= largest]
 
     def cycles(self, blocks: tuple[tuple[int, int], ...]) -> float:
         """The estimate for all tiles."""
@@ -183,7 +199,7 @@ class Model:
         whole, same = float(self.tiles), float(self.again)
         for n, count in blocks:
             left = -(-self.axes[n].size // count) / self.axes[n].size
-            whole *= left
+            whole *= left if self.axes[n].size % count == 0 else left * _REST
             same *= 1.0 if self.outer.steps[n] else left
         # half a cycle for each product, in a loop that takes a cycle itself; two loads at once
         work = self.steps * (max(block / 2, issued / 2, _CHAIN) + min(block, issued) * _SHARED + 0.5) + 10.0
