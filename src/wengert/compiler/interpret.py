@@ -428,9 +428,13 @@ def apply(name: str, dtype: DType, *args: Any) -> Any:
     return dtype.type(_OPERATIONS[name](*args))
 
 
+def _is_float(x: Any) -> bool:
+    return x.dtype.kind in "fV"  # bfloat16 is none of NumPy's own
+
+
 def _convert(x: Any, dtype: DType) -> Any:
     """Floats to integers: towards zero, beyond the range to its ends, NaN to 0. Integers wrap around."""
-    if x.dtype.kind != "f" or dtype.kind not in "iu":
+    if not _is_float(x) or dtype.kind not in "iu":
         return x != 0 if dtype.kind == "b" else x.astype(dtype)
     if np.isnan(x):
         return dtype.type(0)
@@ -455,7 +459,7 @@ def _unsigned(x: Any) -> int:
 
 def _div(x: Any, y: Any) -> Any:
     """Integers: towards zero; x / 0 has all bits set."""
-    if x.dtype.kind == "f":
+    if _is_float(x):
         return x / y
     if y == 0:
         return _wrapped(-1, x)
@@ -465,7 +469,7 @@ def _div(x: Any, y: Any) -> Any:
 
 def _rem(x: Any, y: Any) -> Any:
     """The sign is that of x; integers: x rem 0 is x."""
-    return np.fmod(x, y) if x.dtype.kind == "f" or y != 0 else x
+    return np.fmod(x, y) if _is_float(x) or y != 0 else x
 
 
 def _sign(x: Any) -> Any:
