@@ -1,5 +1,5 @@
 # `make docs` builds the site into build/docs, and fails on any warning.
-PYTHON ?= .venv/bin/python
+PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 
 .PHONY: docs
 docs:
