@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from wengert.compiler import memory, nest, verify
+from wengert.compiler import memory, nest, partial, verify
 from wengert.compiler.inplace import Plan
 from wengert.compiler.loops import Branch, Buffer, Call, Loop, Program, Stmt, View
 from wengert.compiler.lower import Block, Shared
@@ -60,7 +60,7 @@ def compile_jaxpr(
     for n in {-1 - n for n in outputs if n < 0}:
         if simple.invars[n] in plan.taken.values():
             args[n].kind = "given"
-    body = Block(shared, simple, env, plan=plan).lower(targets)
+    body = partial.spread(Block(shared, simple, env, plan=plan).lower(targets), shared)
     program = Program(jaxpr.name or "f", args, results, shared.temps, body)
 
     def done(name: str) -> None:
