@@ -43,7 +43,7 @@ INTERNAL = {"backends", "cli", "compiler", "core", "demos", "prims", "runtime", 
 # Modules whose names are public elsewhere: `wengert.numpy.reductions` is a part of `wengert.numpy`.
 GATHERED = {"numpy": {"fft", "linalg"}, "nn": {"initializers"}, "image": set(), "scipy.signal": set()}
 GATHERED["scipy.linalg"] = set()
-ELSEWHERE = {"as_jax.private", "treedef", "version"}
+ELSEWHERE = {"as_jax.private", "treecode", "treedef", "version"}
 
 
 def programs(page: Path) -> list[tuple[str, str]]:

@@ -137,7 +137,12 @@ def _run_replicas(
 ) -> list[Any]:
     program = _without_consts(closed)
     consts = [c if type(c) is Array else as_array(c) for c in closed.consts]
-    run = stages.compiled(program, {"jaxpr": program, "name": closed.jaxpr.name})
+    params = {
+        "jaxpr": program,
+        "name": closed.jaxpr.name,
+        "donated_invars": (False,) * len(program.in_avals),
+    }
+    run = stages.compiled(program, params)
     outs = [np.empty((size, *a.shape), a.dtype) for a in closed.out_avals]
     values = [np.asarray(v) for v in values]
 
