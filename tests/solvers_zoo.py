@@ -77,11 +77,11 @@ def nonlinear_problems():
     rosenbrock = lambda y, args: (1 - y[0]) ** 2 + 20 * (y[1] - y[0] ** 2) ** 2  # noqa: E731
     residuals = lambda y, args: jnp.stack([1 - y[0], 4.5 * (y[1] - y[0] ** 2)])  # noqa: E731
     start = jnp.array([-0.5, 0.5])
-    root = lambda a: (
-        optimistix.root_find(  # noqa: E731
-            lambda y, a: y - jnp.tanh(a * y + 1), optimistix.Newton(1e-5, 1e-5), jnp.array(0.0), args=a
-        ).value
-    )
+
+    def root(a):
+        equation = lambda y, a: y - jnp.tanh(a * y + 1)  # noqa: E731
+        return optimistix.root_find(equation, optimistix.Newton(1e-5, 1e-5), jnp.array(0.0), args=a).value
+
     minimise = lambda solver: optimistix.minimise(rosenbrock, solver, start, max_steps=1000).value  # noqa: E731
     squares = lambda solver: optimistix.least_squares(residuals, solver, start).value  # noqa: E731
     return {
