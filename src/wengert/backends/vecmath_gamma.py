@@ -6,19 +6,19 @@ from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import INF, NAN, in_double, poly
 from wengert.backends.vecmath_log import log
 
-# lgamma(x) / (x - 1) for 1/2 <= x <= 3/2, and lgamma(x) / (x - 2) for 3/2 <= x <= 5/2, as quotients of
-# polynomials of x - 1/2 and x - 3/2; relative errors 9.0e-18 and 3.5e-17.
+# (lgamma(x) / u - c) / u with u = x - 1 for 1/2 <= x <= 3/2, and with u = x - 2 for 3/2 <= x <= 5/2, as quotients of
+# polynomials of x - 1/2 and x - 3/2; c is the derivative where u is 0. Relative errors of lgamma 9.0e-18 and 3.5e-17.
+_LGAMMA_SLOPES = (-0.5772156649015329, 0.42278433509846713)
 _LGAMMA_ONE = (
     (
-        -1.1447298858494002,
-        -6.186771755479605,
-        -11.729919923406904,
-        -7.96224057203376,
-        1.4950874318600242,
-        4.26258702672395,
-        1.7296666003297125,
-        0.22680868229267828,
-        0.006814427736435876,
+        1.1350284418957346,
+        6.7529581143368045,
+        15.522443324280639,
+        17.395104691439336,
+        9.870974134775176,
+        2.6697200318433887,
+        0.28783067478619073,
+        0.007714930614453821,
     ),
     (
         1.0,
@@ -34,13 +34,12 @@ _LGAMMA_ONE = (
 )
 _LGAMMA_TWO = (
     (
-        0.24156447527049044,
-        0.8519063764045064,
-        0.9353021608504976,
-        0.4396835820710172,
-        0.09213132036503813,
-        0.007586036063769232,
-        0.0001585038800379156,
+        0.3624397196559534,
+        0.5673875795604356,
+        0.3134202866764052,
+        0.07258373272034285,
+        0.0064427428948701584,
+        0.00014404288324188188,
         0.0,
         0.0,
     ),
@@ -135,7 +134,9 @@ def _lgamma_positive(b: Builder, x: Value) -> Value:
         poly_of(b, t, [b.select(low, b.const(x.type, p), q) for p, q in zip(one, two)])
         for one, two in zip(_LGAMMA_ONE, _LGAMMA_TWO)
     )
-    near = b.fmul(b.fsub(y, b.select(low, b.const(x.type, 1.0), 2.0)), b.fdiv(top, bottom))
+    u = b.fsub(y, b.select(low, b.const(x.type, 1.0), 2.0))
+    slope = b.select(low, b.const(x.type, _LGAMMA_SLOPES[0]), _LGAMMA_SLOPES[1])
+    near = b.fmul(u, b.fma(u, b.fdiv(top, bottom), slope))
     # One logarithm serves all.
     logarithm = log(b, b.select(b.or_(tiny, large), x, factor))
     inverse = b.fdiv(1.0, x)
@@ -209,7 +210,10 @@ def digamma(b: Builder, x: Value) -> Value:
     # Up to 1 by digamma(x) = digamma(x + 1) - 1 / x, below 0 by digamma(x) = digamma(1 - x) - pi / tan(pi x).
     mirrored = b.select(negative, b.fsub(1.0, x), b.fadd(x, 1.0))
     y = _digamma_positive(b, b.select(below, mirrored, x))
-    y = b.select(below, b.fsub(y, b.fdiv(1.0, x)), y)
+    inverse = b.fdiv(1.0, x)
+    rest = b.fmul(b.fma(b.fneg(inverse), x, 1.0), inverse)  # what the quotient lacks, unless it is infinite
+    rest = b.select(b.fcmp("olt", b.fabs(inverse), INF), rest, 0.0)
+    y = b.select(below, b.fsub(b.fsub(y, rest), inverse), y)
 
     def reflect() -> list[Value]:
         r, sine = _sin_pi_fraction(b, x)
