@@ -689,3 +689,43 @@ def test_many_threads_allocate() -> None:
 
     run_together([lambda k=k: work(k) for k in range(6)])
     assert buffers.pool_statistics()["buffers_in_use"] == in_use
+
+
+# ---- loading beside the program
+
+
+def test_a_fork_in_the_midst_of_loading_leaves_both_sides_working() -> None:
+    body = """
+        import wengert, wengert.numpy as jnp
+        f = wengert.jit(lambda x: jnp.sin(x) + 1)  # LLVM is being loaded from now on
+        child = os.fork()
+        value = f(jnp.zeros(3)).tolist()
+        if child == 0:
+            os._exit(0 if value == [1.0, 1.0, 1.0] else 1)
+        print(value, os.waitpid(child, 0)[1])
+    """
+    result = run_script(body)
+    assert result.stdout == "[1.0, 1.0, 1.0] 0\n", result.stderr
+
+
+def test_a_process_may_end_in_the_midst_of_loading() -> None:
+    result = run_script("import wengert\nwengert.jit(lambda x: x)\nprint('end')")
+    assert (result.returncode, result.stdout) == (0, "end\n"), result.stderr
+
+
+def test_first_calls_in_several_threads_at_once() -> None:
+    body = """
+        import threading, wengert, wengert.numpy as jnp
+        found = {}
+        barrier = threading.Barrier(4)
+        def run(n):
+            f = wengert.jit(lambda x: jnp.sum(jnp.cos(x) * (n // 2)))  # the same program in two threads each
+            barrier.wait()
+            found[n] = [float(f(jnp.zeros(1000))) for _ in range(5)]
+        threads_ = [threading.Thread(target=run, args=(n,)) for n in range(4)]
+        [t.start() for t in threads_]
+        [t.join() for t in threads_]
+        print(sorted((n, set(v)) for n, v in found.items()))
+    """
+    result = run_script(body)
+    assert result.stdout == "[(0, {0.0}), (1, {0.0}), (2, {1000.0}), (3, {1000.0})]\n", result.stderr

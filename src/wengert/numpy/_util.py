@@ -154,6 +154,9 @@ def convert(x: Any, dtype: NpDType, weak_type: bool = False) -> Any:
 
 def promote_dtypes(*args: Any) -> list[Any]:
     """Operands in their common dtype."""
+    first = getattr(args[0], "aval", None)
+    if first is not None and not [a for a in args if getattr(a, "aval", None) is not first]:
+        return list(args)  # they are of one type, which is one object
     dtype, weak = result_type_and_weakness(*args)
     return [convert(a, dtype, weak) for a in args]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from wengert import lax
 from wengert.core import dtypes
+from wengert.core.array import Array
 from wengert.core.source import user_context
 from wengert.core.trace import Tracer
 from wengert.errors import ConcretizationTypeError
@@ -32,8 +33,10 @@ from wengert.numpy._util import (
 from wengert.numpy.indexing import gather_scatter_mode, take_index
 from wengert.numpy.manipulation import concatenate, ravel, reshape
 from wengert.numpy.updates import update
+from wengert.prims.select import select_n_p
 
 _INT32 = np.dtype(np.int32)
+_BOOL = np.dtype(np.bool_)
 
 
 # By condition
@@ -54,6 +57,10 @@ def where(
         raise user_context(
             ValueError("size and fill_value arguments cannot be used in three-term where function.")
         )
+    if type(x) is Array and type(condition) is Array and type(y) is Array and x.aval is y.aval:
+        which = condition.aval
+        if which.dtype is _BOOL and which.shape == x.aval.shape:  # nothing has to be converted
+            return select_n_p.bind(condition, y, x)
     condition, x, y = operands("where", condition, x, y)
     condition = ufuncs.as_bool(as_array(condition))
     x, y = promote_dtypes(x, y)
