@@ -165,6 +165,14 @@ def test_eigenvectors(n: int, dtype: str, lower: bool) -> None:
             assert np.max(np.abs(v.swapaxes(-1, -2) @ v - np.eye(n))) < bound
 
 
+def test_products_of_reflections() -> None:
+    for batch, rows, columns, count in (((), 4, 3, 3), ((20,), 6, 6, 4), ((2,), 40, 30, 30), ((), 50, 9, 5)):
+        a = matrices(*batch, rows, columns, dtype=np.float64)
+        taus = RNG.uniform(0, 1, (*batch, count))
+        assert_as_impl(lax.linalg.householder_product, a / rows, taus)
+        assert calls(lax.linalg.householder_product, a, taus) == ["fortran"] * (rows > LARGEST)
+
+
 def test_permutations() -> None:
     for batch, n, size in (((), 4, 4), ((3,), 5, 9), ((2, 3), 40, 40)):
         swaps = RNG.integers(0, size, (*batch, n)).astype(np.int32)

@@ -292,6 +292,18 @@ def qr(block: Block, outs: Sequence[View], a: Operand) -> None:
     s.store(outs[1], upper)
 
 
+def householder_product(block: Block, out: View, a: Operand, taus: Operand) -> None:
+    """The first columns of a product of reflections, in place of these."""
+    *batch, rows, columns = a.aval.shape
+    s = Stack(block, batch, out.dtype)
+    q, scales, info = s.packed(a), taus.view(), s.empty(dtype=I32)
+    size = columns * _BLOCK
+    work = s.work(size)
+    args = rows, columns, taus.aval.shape[-1], q, rows, scales, work, size, info
+    s.call("orgqr", *args, reads=[q, scales], writes=[q, work, info])
+    s.store(out, lambda *index: s.at(q, index))
+
+
 class _Checked:
     """Matrices that are packed without what isn't finite: some routines do not end on that."""
 

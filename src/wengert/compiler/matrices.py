@@ -167,6 +167,28 @@ class Matrices:
         dense.over(self.block, batch, _written_out(rows, columns), one)
         return True
 
+    def householder_product(self, outs: Sequence[View], a: Operand, taus: Operand) -> bool:
+        """The first columns of a product of reflections."""
+        *batch, rows, columns = a.aval.shape
+        count = taus.aval.shape[-1]
+        if not lapack.has(a.aval.dtype, *a.aval.shape, *taus.aval.shape):
+            return False
+        if rows > dense.LARGEST:
+            lapack.householder_product(self.block, outs[0], a, taus)
+            return True
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            dtype = a.aval.dtype
+            v, scales, q = k.array(dtype, rows, count), k.array(dtype, count), k.array(dtype, rows, columns)
+            dense_kernels.fill(k, v, rows, count, _reader(k, a, at))
+            k.loop(0, count, lambda s: k.set(scales, (s,), k.read(taus, (*at, s))))
+            dense_kernels.product_of_reflections(k, v, scales, q, rows, columns, count)
+            put = _Put(k, outs[0], at)
+            k.loop(0, rows, lambda i: k.loop(0, columns, lambda j: put(i, j, k.at(q, i, j))), ordered=True)
+
+        dense.over(self.block, batch, _written_out(rows), one)
+        return True
+
     # ---- eigenvalues and singular values
 
     def eigh(self, outs: Sequence[View], x: Operand, *, lower: bool, sort_eigenvalues: bool) -> bool:

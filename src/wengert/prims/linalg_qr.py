@@ -269,6 +269,7 @@ householder_product_p: Primitive = library(
     impl=_householder_impl,
     jvp=_householder_jvp,
     multiple_results=False,
+    native="householder_product",
 )
 
 
