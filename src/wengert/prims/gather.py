@@ -649,7 +649,9 @@ def _scatter_emit(combine: str | None) -> Callable[..., Any]:
             coordinates, inside = _window_index(ctx, index, indices, x.aval.shape, w)
             return coordinates, None if params["mode"] == GatherScatterMode.CLIP else inside
 
-        ctx.scatter(outs[0], x, updates, place, w.offset, combine)
+        # of booleans sums and products are what NumPy makes of them
+        logical = {"add": "or", "mul": "and"} if x.aval.dtype.kind == "b" else {}
+        ctx.scatter(outs[0], x, updates, place, w.offset, logical.get(combine or "", combine))
         return outs
 
     return emit
