@@ -145,9 +145,9 @@ def _in_parts(
 
 
 def _identity(block: Block, combine: str, dtype: DType) -> Const:
-    if combine in ("add", "mul"):
-        return block.exprs.const(combine == "mul", dtype)
-    if dtype.kind == "f":
+    if combine in ("add", "or", "mul", "and"):
+        return block.exprs.const(combine in ("mul", "and"), dtype)
+    if dtype.kind in "fV":  # bfloat16 is none of NumPy's own
         return block.exprs.const(-np.inf if combine == "max" else np.inf, dtype)
     info = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     return block.exprs.const(info[combine == "min"], dtype)
