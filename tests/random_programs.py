@@ -692,7 +692,7 @@ def gathering(b: Builder) -> Value | None:
 
 def scattering(b: Builder) -> Value | None:
     """Updates of windows that are whole along all axes but one, at positions along it."""
-    x = b.pick(lambda v: len(v.shape) > 0 and 0 not in v.shape and v.kind in "iuf")
+    x = b.pick(lambda v: len(v.shape) > 0 and 0 not in v.shape and v.kind in "iufb")
     indices = x and b.pick(lambda v: v.dtype == np.int32 and 0 < v.size < 20 and len(v.shape) < 3)
     if x is None or indices is None:
         return None

@@ -307,3 +307,20 @@ def test_arrays_of_more_than_two_gibibytes() -> None:
     table[2, -1] = 7
     found = jit(lambda t: lax.slice(lax.transpose(t, (1, 0)), ((1 << 30) - 1, 0), (1 << 30, 3)))(table)
     np.testing.assert_array_equal(found, [[0, 0, 7]])
+
+
+# ---- what random programs have found
+
+
+@pytest.mark.parametrize("method", ["add", "multiply", "min", "max"])
+def test_booleans_are_added_and_multiplied_at_indices_as_numpy_does(method: str) -> None:
+    rng = np.random.default_rng(0)
+    for n, rare in ((3, 0.5), (40, 0.5), (200_000, 1e-5)):
+        x, at = rng.random(10) < 0.5, rng.integers(0, 10, n)
+        updates = rng.random(n) < (rare if method in ("add", "max") else 1 - rare)
+        expected = x.copy()
+        {"add": np.logical_or, "multiply": np.logical_and, "min": np.minimum, "max": np.maximum}[method].at(
+            expected, at, updates
+        )
+        found = jit(lambda x, u, at=at: getattr(x.at[at], method)(u))(jnp.asarray(x), updates)
+        np.testing.assert_array_equal(found, expected)
