@@ -515,8 +515,8 @@ class _Emitter:
         elif stmt.name == "gemm":
             self.gemm(frame, stmt, stmt.payload)
         elif isinstance(stmt.payload, RowSort):
-            addresses = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
-            sorting.emit_call(b, stmt, addresses, self.attributes)
+            places = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
+            sorting.emit_call(b, stmt, places, self.attributes)
         elif isinstance(stmt.payload, Fortran):
             self.fortran(frame, stmt, stmt.payload)
         else:
