@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import small
 from benchmarks.limits import as_numpy, work
-from benchmarks.rows import Inputs, Row, enter, first_call_of, normal, row as any_row
+from benchmarks.rows import Inputs, Row, enter, first_call_of, normal, second_process_of, row as any_row
 
 MILLION = 1_000_000
 SQUARE = normal((1000, 1000))
@@ -272,6 +272,45 @@ def integer_loop(jax: Any, start: Any) -> Any:
     return jax.lax.while_loop(condition, body, (0, start))
 
 
+@row("forces among 1000 bodies", normal((1000, 3)), 0.4, tolerance=1e-3)
+def bodies(jax: Any, places: Any) -> Any:
+    jnp = jax.numpy
+    apart = places[None, :, :] - places[:, None, :]
+    squared = jnp.sum(apart * apart, axis=-1) + 0.01
+    return jnp.sum(apart * (squared**-1.5)[..., None], axis=1)
+
+
+@row("one element of 1e6 set in each of 1e4 steps", normal((MILLION,)), 1)
+def set_one_by_one(jax: Any, x: Any) -> Any:
+    return jax.lax.fori_loop(0, 10_000, lambda i, x: x.at[7 * i].add(x[i]), x)
+
+
+@row("pendulums: 1000 small states, 1000 steps", normal((1000, 2)), 0.5, tolerance=1e-3)
+def pendulums(jax: Any, states: Any) -> Any:
+    jnp = jax.numpy
+
+    def one(state: Any) -> Any:
+        def step(_: Any, state: Any) -> Any:
+            angle, speed = state
+            speed = speed - 0.01 * jnp.sin(angle)
+            return jnp.stack([angle + 0.01 * speed, speed])
+
+        return jax.lax.fori_loop(0, 1000, step, state)
+
+    return jax.vmap(one)(states)
+
+
+@row(
+    "mean of squared differences, 1e6",
+    normal((MILLION,), (MILLION,)),
+    0.7,
+    tolerance=1e-4,
+    limit=work(8 * MILLION),
+)
+def mean_squared(jax: Any, x: Any, y: Any) -> Any:
+    return jax.numpy.mean((x - y) ** 2)
+
+
 # -- learning
 
 
@@ -348,3 +387,4 @@ def sines(jax: Any, x: Any) -> Any:
 
 
 enter(first_call_of("300 sines in a row on 100 numbers", 0.3))
+enter(second_process_of("300 sines in a row on 100 numbers", 0.1))

@@ -51,7 +51,7 @@ def scalar_cost(eqn: Eqn) -> float:
     if prim.scalar is not None:
         by_number = prim.scalar == "div" and isinstance(eqn.invars[1], Literal)
         return OPS["mul" if by_number else prim.scalar]
-    return 0.0 if prim.kind == "view" else prim.cost
+    return 0.0 if prim.kind == "view" else max(prim.cost, OPS.get(prim.name, 0.0))
 
 
 class _Uses:
@@ -190,7 +190,10 @@ def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], lo
             if access == "same" and atom.aval.shape:
                 mine.by_index[key] = elements
             elif atom.aval.shape:
-                most = elements if access == "repeated" or looped else min(elements, atom.aval.size)
+                most = elements
+                if access != "repeated" and not looped:
+                    # what is used several times stays so under a view
+                    most = min(elements, atom.aval.size * max(elements // max(out.aval.size, 1), 1))
                 mine.by_index[(key, number)] = most
             else:
                 mine.by_index[()] = 1
