@@ -63,12 +63,13 @@ def poly(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     more.
     """
     if len(coefficients) < 7:
-        return _horner(b, x, coefficients)
+        return horner(b, x, coefficients)
     square = b.fmul(x, x)
-    return b.fma(_horner(b, square, coefficients[1::2]), x, _horner(b, square, coefficients[::2]))
+    return b.fma(horner(b, square, coefficients[1::2]), x, horner(b, square, coefficients[::2]))
 
 
-def _horner(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
+def horner(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
+    """The same in one chain, which rounds off less."""
     total = b.const(x.type, coefficients[-1])
     for c in coefficients[-2::-1]:
         total = b.fma(total, x, c)

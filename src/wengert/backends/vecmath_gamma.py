@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wengert.backends.irbuilder import Builder, Value
-from wengert.backends.vecmath_core import INF, NAN, in_double, poly
+from wengert.backends.vecmath_core import INF, NAN, horner, in_double, poly
 from wengert.backends.vecmath_log import log
 
 # (lgamma(x) / u - c) / u with u = x - 1 for 1/2 <= x <= 3/2, and with u = x - 2 for 3/2 <= x <= 5/2, as quotients of
@@ -55,6 +55,29 @@ _LGAMMA_TWO = (
         0.0,
     ),
 )
+# lgamma around its minimum, for 5/4 <= x <= 7/4: near its place the value, in two parts, and the slope; what they
+# leave is s**2 times a polynomial of s = x - the place; error 2.9e-20.
+_LGAMMA_PLACE, _LGAMMA_SLOPE = 1.4616321449683622, -9.241265521729427e-17
+_LGAMMA_LEAST = (-0.12148629053584961, 3.3649914684731424e-18)
+_LGAMMA_MIDDLE = (
+    0.4838361227238106,
+    -0.14758772299453074,
+    0.0646249402389128,
+    -0.03278854108848017,
+    0.01797067511519693,
+    -0.010314223036884231,
+    0.0061005360228185215,
+    -0.0036845695854968116,
+    0.0022597646251638665,
+    -0.0014022524532664575,
+    0.0008782420093298469,
+    -0.0005541753137066896,
+    0.0003516673050148921,
+    -0.00022468883065793167,
+    0.00014735251584660242,
+    -9.675577904031506e-05,
+    4.396017512264988e-05,
+)
 # x (lgamma(x) - (x - 1/2) log(x) + x - log(2 pi) / 2) as a polynomial of 1 / x**2 for x >= 7; error 4.6e-18.
 _STIRLING = (
     0.08333333333333333,
@@ -67,27 +90,52 @@ _STIRLING = (
 )
 _HALF_LOG_TWO_PI = 0.9189385332046728
 _LOG_PI = 1.1447298858494002
-# digamma(x) / (x - root) for 1 <= x <= 2 as a quotient of polynomials of x - 1; relative error 1.3e-17.
+# digamma(x) / (x - root) for 1 <= x <= 2 and digamma(x) for 2 <= x <= 3, as polynomials of x - 3/2 and x - 5/2.
 _DIGAMMA_ROOT = (1.4616321449683622, 9.549995429965697e-17)
-_DIGAMMA = (
-    (
-        1.2503801375034054,
-        1.869998770208261,
-        0.9743329144013031,
-        0.21767869759076644,
-        0.02017903269762831,
-        0.0005911987885134253,
-        1.1202667778414874e-06,
-    ),
-    (
-        1.0,
-        2.1790910212716232,
-        1.6669484804044956,
-        0.5736274357949861,
-        0.09182367019195431,
-        0.006176406620349002,
-        0.00012271578706720158,
-    ),
+_DIGAMMA_ONE = (
+    0.9510558760318328,
+    -0.4236274212814606,
+    0.24054248424078697,
+    -0.14840492305388092,
+    0.09498872445289039,
+    -0.06192213327548831,
+    0.040760833940846085,
+    -0.026975796659787055,
+    0.017907248317313294,
+    -0.011908220105959716,
+    0.007927021796868154,
+    -0.005279937255532708,
+    0.003518106563802472,
+    -0.0023454947397380833,
+    0.0015633696313653504,
+    -0.0010364584817312839,
+    0.0006909255761282986,
+    -0.00048595039220036254,
+    0.00032395945401345196,
+    -0.00014480643368061614,
+    9.653646261410062e-05,
+    -0.0001782188548855923,
+    0.00011881232908510335,
+)
+_DIGAMMA_TWO = (
+    0.7031566406452432,
+    0.49035775610023485,
+    -0.11810202582086309,
+    0.03731764146954176,
+    -0.013073166646180193,
+    0.004821409821419739,
+    -0.0018305640355441625,
+    0.0007073881640957325,
+    -0.00027643930999581804,
+    0.00010882586435206692,
+    -4.3052048513574485e-05,
+    1.708891125596372e-05,
+    -6.803232576993842e-06,
+    2.7109965480846823e-06,
+    -1.0640705254157975e-06,
+    4.2481223325063033e-07,
+    -2.0687583795242883e-07,
+    8.267815845287522e-08,
 )
 # x**2 (log(x) - 1 / (2 x) - digamma(x)) as a polynomial of 1 / x**2 for x >= 7; error 4.6e-18.
 _DIGAMMA_SERIES = (
@@ -117,14 +165,14 @@ _SIN_PI = (
 def _lgamma_positive(b: Builder, x: Value) -> Value:
     """lgamma(x) for x >= 0.
 
-    Below 1/2 it is lgamma(x + 1) - log(x); from 5/2 to 7 it comes from the interval around 2, with the
+    Below 1/2 it is lgamma(x + 1) - log(x); from 5/2 to 8 it comes from the interval around 2, with the
     logarithm of the factors between; beyond is Stirling's series.
     """
     tiny = b.fcmp("olt", x, 0.5)
-    large = b.fcmp("oge", x, 7.0)
+    large = b.fcmp("oge", x, 8.0)
     y = b.select(tiny, b.fadd(x, 1.0), x)
     factor = b.const(x.type, 1.0)
-    for _ in range(5):
+    for _ in range(6):
         above = b.fcmp("ogt", y, 2.5)
         y = b.select(above, b.fsub(y, 1.0), y)
         factor = b.select(above, b.fmul(factor, y), factor)
@@ -137,6 +185,10 @@ def _lgamma_positive(b: Builder, x: Value) -> Value:
     u = b.fsub(y, b.select(low, b.const(x.type, 1.0), 2.0))
     slope = b.select(low, b.const(x.type, _LGAMMA_SLOPES[0]), _LGAMMA_SLOPES[1])
     near = b.fmul(u, b.fma(u, b.fdiv(top, bottom), slope))
+    s = b.fsub(y, _LGAMMA_PLACE)
+    rise = b.fma(b.fmul(s, s), poly(b, s, _LGAMMA_MIDDLE), b.fma(s, _LGAMMA_SLOPE, _LGAMMA_LEAST[1]))
+    middle = b.and_(b.fcmp("oge", y, 1.25), b.fcmp("ole", y, 1.75))
+    near = b.select(middle, b.fadd(rise, _LGAMMA_LEAST[0]), near)
     # One logarithm serves all.
     logarithm = log(b, b.select(b.or_(tiny, large), x, factor))
     inverse = b.fdiv(1.0, x)
@@ -182,19 +234,23 @@ def lgamma(b: Builder, x: Value) -> Value:
 
 
 def _digamma_positive(b: Builder, x: Value) -> Value:
-    """digamma(x) for x >= 1: a quotient around its root, from 2 to 7 by recurrence, then a series."""
+    """digamma(x) for x >= 1: polynomials up to 3, from there to 7 by recurrence, then a series."""
     y = x
-    # The sum of the reciprocals between, as one quotient.
-    top, bottom = b.const(x.type, 0.0), b.const(x.type, 1.0)
-    for _ in range(5):
-        above = b.fcmp("ogt", y, 2.0)
-        y = b.select(above, b.fsub(y, 1.0), y)
-        top = b.select(above, b.fma(top, y, bottom), top)
-        bottom = b.select(above, b.fmul(bottom, y), bottom)
-    t = b.fsub(y, 1.0)
-    quotient = b.fdiv(poly(b, t, _DIGAMMA[0]), poly(b, t, _DIGAMMA[1]))
+    # The sum of the reciprocals between, as two quotients.
+    between = b.const(x.type, 0.0)
+    for _ in range(2):
+        top, bottom = b.const(x.type, 0.0), b.const(x.type, 1.0)
+        for _ in range(2):
+            above = b.fcmp("ogt", y, 3.0)
+            y = b.select(above, b.fsub(y, 1.0), y)
+            top = b.select(above, b.fma(top, y, bottom), top)
+            bottom = b.select(above, b.fmul(bottom, y), bottom)
+        between = b.fadd(between, b.fdiv(top, bottom))
     root, root_low = _DIGAMMA_ROOT
-    near = b.fma(b.fsub(b.fsub(y, root), root_low), quotient, b.fdiv(top, bottom))
+    quotient = horner(b, b.fsub(y, 1.5), _DIGAMMA_ONE)
+    first = b.fma(b.fsub(y, root), quotient, b.fmul(quotient, -root_low))
+    near = b.select(b.fcmp("olt", y, 2.0), first, poly(b, b.fsub(y, 2.5), _DIGAMMA_TWO))
+    near = b.fadd(near, between)
     inverse = b.fdiv(1.0, x)
     z = b.fmul(inverse, inverse)
     series = b.fma(z, poly(b, z, _DIGAMMA_SERIES), b.fmul(inverse, 0.5))
