@@ -120,7 +120,7 @@ class GuardedMemory:
 
     def _check_around(self, buffer: Buffer, before: Any, behind: Any) -> None:
         for bytes_, side in ((before, "before the start"), (behind, "past the end")):
-            hit = () if bytes_ is None else np.flatnonzero(bytes_ != _PATTERN)
+            hit: Any = () if bytes_ is None else np.flatnonzero(bytes_ != _PATTERN)
             if len(hit):
                 offset = hit[0] if side == "past the end" else len(bytes_) - hit[-1]
                 raise RuntimeError(
