@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wengert.compiler import nest, tile
 from wengert.compiler.affine import Affine, Axis
-from wengert.compiler.loops import For, Nest, Stmt, Store, View
+from wengert.compiler.loops import F32, Buffer, For, Nest, Stmt, Store, View
 from wengert.compiler.tile import Dim, Place, Plan, Sum
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _COPY, _REORDER = 0.5, 4.0  # cycles for an element that is copied, and copied to another order
 _CROWDED, _GAP = 1024, 64  # bytes: strides that are multiples are avoided, by gaps
+_TURN = 1.1  # what it costs to add to sums in memory
+_NOWHERE = Buffer((), F32, "temp", "nowhere")  # of operands that are yet to be copied
 _WRITTEN_OUT = 16  # taps of a kernel axis whose windows move by more than 1
 
 
@@ -121,6 +123,14 @@ def lower_conv(
     _Lowering(block, out, x, k, (tuple(lhs), tuple(rhs), tuple(spec)), sizes).run(spaces)
 
 
+class _Turns(NamedTuple):
+    """A plan that runs several times, and adds up."""
+
+    turns: int
+    plan: Plan
+    cycles: float
+
+
 class _Lowering:
     def __init__(
         self,
@@ -139,11 +149,8 @@ class _Lowering:
     def run(self, spaces: Sequence[Sequence[Space]]) -> None:
         every = list(itertools.product(*spaces))
         full = [p for p in every if all(s.taps for s in p)]
-        if len(full) < len(every):  # some results see nothing but holes
-            axes, index = self.block.domain(self.out.shape)
-            zero = self.block.exprs.const(0, self.out.dtype)
-            self.block.stmts.append(Nest(self.out, (*self.out.prefix, *index), axes, zero))
         if not full:
+            self.zero()
             return
         bounds = []
         for n in range(self.space):
@@ -161,19 +168,47 @@ class _Lowering:
             x, cost_x = make_x(natural_x if inside else None)
             k, cost_k = make_k(natural_k)
             cost = cost_x + cost_k
-            for phase in full:
-                plan = tile.plan_of(self.sum(x, k, phase))
-                cost += plan.cycles if plan is not None else math.inf
+            cost += sum(self.plan_of(self.sum(x, k, phase)).cycles for phase in full)
             if best is None or cost < best[0]:
                 best = cost, x, k
         assert best is not None
         x, k = self.placed(best[1], self.x, self.lhs, bounds), self.placed(best[2], self.k, self.rhs, None)
-        for phase in full:
-            total = self.sum(x, k, phase)
-            plan = tile.plan_of(total)
-            if plan is None:
-                plan = Plan(0, 1, (), 0.0)
-            self.block.stmts += [nest.parallelise(s) for s in tile.loops(self.block, total, plan)]
+        sums = [self.sum(x, k, phase) for phase in full]
+        plans = [self.plan_of(total) for total in sums]
+        # some results see nothing but holes, or sums are added to what is there
+        if len(full) < len(every) or any(p.turns > 1 for p in plans):
+            self.zero()
+        for total, plan in zip(sums, plans, strict=True):
+            self.block.stmts += self.in_turns(total, plan)
+
+    def zero(self) -> None:
+        axes, index = self.block.domain(self.out.shape)
+        value = self.block.exprs.const(0, self.out.dtype)
+        self.block.stmts.append(Nest(self.out, (*self.out.prefix, *index), axes, value))
+
+    def plan_of(self, total: Sum) -> _Turns:
+        """How a sum is computed: at once, or turn by turn over its first axis, so that what is read stays near."""
+        plan = tile.plan_of(total)
+        found = _Turns(1, plan or Plan(0, 1, (), 0.0), plan.cycles if plan is not None else math.inf)
+        first = total.reduced[0] if len(total.reduced) > 1 else None
+        if first is not None and first.a and first.b:
+            plan = tile.plan_of(total._replace(reduced=total.reduced[1:]))
+            if plan is not None and plan.cycles * first.size * _TURN < found.cycles:
+                found = _Turns(first.size, plan, plan.cycles * first.size)
+        return found
+
+    def in_turns(self, total: Sum, turns: _Turns) -> list[Stmt]:
+        """The loops of a sum."""
+        if turns.turns == 1:
+            return [nest.parallelise(s) for s in tile.loops(self.block, total, turns.plan)]
+        first, axis = total.reduced[0], Axis(turns.turns, "n")
+        moved = total._replace(
+            a=total.a._replace(offset=total.a.offset + Affine.of(axis) * first.a),
+            b=total.b._replace(offset=total.b.offset + Affine.of(axis) * first.b),
+            reduced=total.reduced[1:],
+        )
+        body = [nest.parallelise(s) for s in tile.loops(self.block, moved, turns.plan, add=True)]
+        return [For(axis, 0, axis.size, body, ordered=True, lanes=1)]
 
     # ---- layouts
 
@@ -199,7 +234,7 @@ class _Lowering:
 
     def layouts(self, full: Sequence[Sequence[Space]], bounds: Sequence[tuple[int, int]]) -> list[Any]:
         """Pairs of functions that give a layout of the operands, and what it costs to bring them there."""
-        nothing = Place(self.out.buffer, Affine())
+        nothing = Place(_NOWHERE, Affine())
         extent = [hi - lo for lo, hi in bounds]
         low = tuple(lo for lo, _ in bounds)
         x_shape, k_shape = self.x.aval.shape, self.k.aval.shape
@@ -270,7 +305,7 @@ class _Lowering:
         self, layout: Layout, operand: Operand, spec: Sequence[int], bounds: Sequence[tuple[int, int]] | None
     ) -> Layout:
         """The layout with the operand in it; it is copied there unless it is there."""
-        if layout.place.buffer is not self.out.buffer:
+        if layout.place.buffer is not _NOWHERE:
             return layout
         shape = operand.aval.shape
         ranges = [(0, shape[d]) for d in spec[:2]]

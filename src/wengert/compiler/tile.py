@@ -8,12 +8,11 @@ are unrolled, such that what is loaded is used several times.
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from wengert.compiler.affine import Affine, Axis, Term
 from wengert.compiler.loops import Accumulate, Buffer, Expr, For, Init, Stmt, Store
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 
 def _vectors() -> tuple[int, int]:
     """Bytes of a vector register of this processor, and how many there are, as NumPy has found them out."""
-    features: dict[str, bool] = getattr(np._core._multiarray_umath, "__cpu_features__", {})
+    core = importlib.import_module("numpy._core._multiarray_umath")
+    features: dict[str, bool] = getattr(core, "__cpu_features__", {})
     if features.get("AVX512_SKX") or features.get("X86_V4"):
         return 64, 32
     if features.get("AVX2") or features.get("X86_V3"):
