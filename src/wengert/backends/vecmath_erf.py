@@ -199,6 +199,9 @@ def _erfc_far(b: Builder, a: Value) -> Value:
     # inverse * p as a sum of two floats.
     product = b.fmul(inverse, p)
     rest = b.fma(inverse_low, p, b.fma(inverse, p_low, b.fma(inverse, p, b.fneg(product))))
+    if kind == "f32":  # so that the small product does not become zero, as denormal numbers do
+        e = b.fmul(e, 2.0**32)
+        return b.fmul(b.fma(e, product, b.fmul(e, rest)), 2.0**-32)
     return b.fma(e, product, b.fmul(e, rest))
 
 
