@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import small
 from benchmarks.limits import as_numpy, work
-from benchmarks.rows import Inputs, Row, enter, first_call_of, normal, second_process_of, row as any_row
+from benchmarks.rows import Inputs, Row, enter, first_call_of, normal, row as any_row, second_process_of
 
 MILLION = 1_000_000
 SQUARE = normal((1000, 1000))

@@ -13,11 +13,11 @@ MILLION = 1_000_000
 
 
 @row(
-    "jitted x + 1 on 10 numbers", normal((10,)), 0.4, waits=False,
+    "jitted x + 1 on 10 numbers", normal((10,)), 0.25, waits=False,
     limit=as_numpy(lambda x: x + np.float32(1), (10,)),
 )  # fmt: skip
 @row(
-    "eager x + 1 on 10 numbers", normal((10,)), 0.3, "eager", waits=False,
+    "eager x + 1 on 10 numbers", normal((10,)), 0.25, "eager", waits=False,
     limit=as_numpy(lambda x: x + np.float32(1), (10,)),
 )  # fmt: skip
 def add_one(jax: Any, x: Any) -> Any:

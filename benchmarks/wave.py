@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.limits import work
-from benchmarks.rows import Inputs, enter, first_call_of, row
+from benchmarks.rows import Inputs, enter, first_call_of, row, second_process_of
 
 F0 = 15.0  # Hz
 DELTAX = DELTAY = 10.0  # m
@@ -107,3 +107,5 @@ def gradient(jax: Any, velocity: Any, density: Any, recorded: Any) -> Any:
 
 enter(first_call_of(SIMULATION, 0.5))
 enter(first_call_of(GRADIENT, 0.5))
+enter(second_process_of(SIMULATION, 0.1))
+enter(second_process_of(GRADIENT, 0.1))
