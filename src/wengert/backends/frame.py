@@ -175,9 +175,9 @@ class Frame:
             return self.b.splat(value, self.lanes)
         return self.b.shuffle(value, value, [0, 1] * self.lanes)
 
-    def _mask_for(self, kind: Type) -> Value | None:
-        mask = self.lane_mask()
-        if mask is None or kind.lanes == 1:
+    def _mask_for(self, kind: Type, mask: Value) -> Value:
+        """A mask for all lanes of a type in memory."""
+        if kind.lanes == 1:
             return mask
         return self.b.shuffle(mask, mask, [n // 2 for n in range(2 * self.lanes)])
 
@@ -220,12 +220,12 @@ class Frame:
             return self._load_one(buffer, self.address(buffer, offset))
         wide, mask = self.wide(kind), self.lane_mask()
         if step == 1:
-            pointer, mask = self.address(buffer, offset), self._mask_for(kind)
+            pointer = self.address(buffer, offset)
             align = kind.bits // 8
             value = (
                 b.load(wide, pointer, align=align)
                 if mask is None
-                else b.masked_load(wide, pointer, mask, align=align)
+                else b.masked_load(wide, pointer, self._mask_for(kind, mask), align=align)
             )
         elif step == -1 and kind.lanes == 1:
             pointer = self.address(buffer, offset - (self.lanes - 1))
@@ -277,7 +277,7 @@ class Frame:
         elif mask is None:
             b.store(value, self.address(buffer, offset), align=align)
         else:
-            b.masked_store(value, self.address(buffer, offset), self._mask_for(kind), align=align)
+            b.masked_store(value, self.address(buffer, offset), self._mask_for(kind, mask), align=align)
 
     # ---- expressions
 

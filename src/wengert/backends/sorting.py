@@ -182,7 +182,8 @@ def _routine(dtype: str, slot: int) -> int | None:
     api = ctypes.cast(pointer_of(capsule, None), ctypes.POINTER(ctypes.c_void_p))
     table_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(api[_ARRAY_FUNCTIONS] or 0)
     table = ctypes.cast(table_of(np.dtype(dtype)), ctypes.POINTER(ctypes.c_void_p))
-    return table[slot]
+    address: int | None = table[slot]
+    return address
 
 
 def _provide(name: str) -> int | None:

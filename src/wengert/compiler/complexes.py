@@ -55,7 +55,10 @@ def join(exprs: Exprs, re: Expr, im: Expr, dtype: DType) -> Expr:
 
 def stored(exprs: Exprs, x: Expr) -> Expr:
     """The expression in the form in which a value can be stored."""
-    return join(exprs, *parts(exprs, x), x.dtype) if x.dtype.kind == "c" and isinstance(x, Piecewise) else x
+    if x.dtype.kind != "c" or not isinstance(x, Piecewise):
+        return x
+    re, im = parts(exprs, x)
+    return join(exprs, re, im, x.dtype)
 
 
 def apply(block: Block, name: str, args: Sequence[Expr], dtype: DType) -> Expr:

@@ -359,9 +359,11 @@ class Exprs:
         They come as those that are rounded towards zero, with a correction where the signs differ.
         """
         unchanged = (mask, then, other)
-        if not isinstance(other, Op) or other.name not in ("rem", "div") or not isinstance(other.args[1], Const):
+        if not isinstance(other, Op) or other.name not in ("rem", "div"):
             return unchanged
         x, divisor = other.args
+        if not isinstance(divisor, Const):
+            return unchanged
         d = int(divisor.value)
         if d < 2 or d & (d - 1):
             return unchanged

@@ -270,7 +270,7 @@ def lower_top_k(block: Block, outs: Sequence[View], x: Operand, k: int, axis: in
         rows.fill(keys, block.op("not", sort_key(block, x.at(index))), axes, at)
         rows.argsort(keys, order)
     axes, at, index = rows.index(k)
-    found = block.exprs.load(order, at)
+    found: Expr = block.exprs.load(order, at)
     if _fits(x.aval.dtype):
         found = _place(block, found)
     _take(rows, outs[:1], [x], axes, index, found)
