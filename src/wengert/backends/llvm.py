@@ -315,7 +315,10 @@ class _Emitter:
             loop.next(*(frame.names[n] for n in carried))
         totals = loop.results
         frame.names.update(zip(carried, totals, strict=True))
-        if rest.const != 0:
+        if rest.const == 1 and not carried:
+            # LLVM stores all of a number that it should narrow, if the mask is a constant with one lane
+            self._run(frame, stmt, main, 1)
+        elif rest.const != 0:
             count = b.splat(b.trunc(rest, "i32"), lanes)
             saved_mask, frame.mask = frame.mask, b.icmp("slt", b.iota(I32.vec(lanes)), count)
             self._run(frame, stmt, main, lanes)
