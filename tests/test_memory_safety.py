@@ -7,10 +7,12 @@ everything like that: WENGERT_CHECK_MEMORY=1 pytest
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +155,17 @@ def test_checked_programs_compute_the_same() -> None:
     for outs in checked:
         for a, b in zip(outs, plain, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_one_number_that_is_narrowed_after_whole_vectors() -> None:
+    def fun(x: wengert.Array) -> tuple[wengert.Array, wengert.Array]:
+        small = lax.convert_element_type(x, np.int8)
+        return small, lax.mul(small, small)
+
+    program = "import numpy as np\nfrom wengert import enable_x64, jit, lax\n" + textwrap.dedent(
+        inspect.getsource(fun).replace("wengert.Array", "object")
+    )
+    for n in (3, 5, 9, 17):
+        program += f"\nwith enable_x64(True): print(jit(fun)(np.arange({n}))[1][-1])"
+    result = run("-c", program, PYTHONPATH=os.pathsep.join(sys.path))
+    assert result.stdout.split() == ["4", "16", "64", "0"], result.stderr
