@@ -64,7 +64,11 @@ def stored(exprs: Exprs, x: Expr) -> Expr:
 def apply(block: Block, name: str, args: Sequence[Expr], dtype: DType) -> Expr:
     """An operation on complex numbers, or one that makes them."""
     found = RULES[name](block.op, dtype, *(parts(block.exprs, a) for a in args))
-    return join(block.exprs, *found, dtype) if isinstance(found, tuple) else found
+    if not isinstance(found, tuple):
+        result: Expr = found
+        return result
+    re, im = found
+    return join(block.exprs, re, im, dtype)
 
 
 Operation: TypeAlias = Callable[..., Expr]
