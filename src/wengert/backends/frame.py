@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from wengert.backends import scalars
-from wengert.backends.irbuilder import I8, I32, I64, Builder, Function, Type, Value
+from wengert.backends.irbuilder import I32, I64, Builder, Function, Type, Value
 from wengert.backends.routines import Routines
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (

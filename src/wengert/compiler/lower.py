@@ -318,6 +318,7 @@ class Block:
         operand: Operand,
         updates: Operand,
         place: Callable[[Sequence[Affine]], tuple[Sequence[Coordinate], Expr | None]],
+        window: Sequence[int],
         combine: str | None,
     ) -> None:
         """Append loops that store each update at its place in the operand, or in a copy of it, in order.
