@@ -308,7 +308,9 @@ def test_reduce_uses_the_initial_value_once() -> None:
     def sum_and_max(a: Any, b: Any) -> Any:
         return a[0] + b[0], jnp.maximum(a[1], b[1])
 
-    both = lax.reduce_window((x, -x), (np.float32(0), np.float32(-np.inf)), sum_and_max, (2, 3), (1, 1), "VALID")
+    both = lax.reduce_window(
+        (x, -x), (np.float32(0), np.float32(-np.inf)), sum_and_max, (2, 3), (1, 1), "VALID"
+    )
     close(both[0][:, 0], x[:-1].sum(1) + x[1:].sum(1))
     close(both[1][:, 0], -x[:-1, 0])
 

@@ -133,7 +133,7 @@ def builder(treedef: PyTreeDef) -> Builder:
         if made is not None:
             return made(leaves)
         calls += 1
-        if calls > _WARM and 0 < treedef.num_leaves and _can_be_code(treedef):
+        if calls > _WARM and treedef.num_leaves > 0 and _can_be_code(treedef):
             writer = _Writer()
             expression = writer.build(treedef)
             names = "".join([f"x{n}," for n in range(treedef.num_leaves)])
