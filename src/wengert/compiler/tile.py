@@ -8,23 +8,24 @@ are unrolled, such that what is loaded is used several times.
 from __future__ import annotations
 
 import functools
-import importlib
 import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wengert._lazy import lazy_module
 from wengert.compiler.affine import Affine, Axis, Term
 from wengert.compiler.loops import Accumulate, Buffer, Expr, For, Init, Stmt, Store
 
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block
 
+_umath = lazy_module("numpy._core._multiarray_umath")
+
 
 def _vectors() -> tuple[int, int]:
     """Bytes of a vector register of this processor, and how many there are, as NumPy has found them out."""
-    core = importlib.import_module("numpy._core._multiarray_umath")
-    features: dict[str, bool] = getattr(core, "__cpu_features__", {})
+    features: dict[str, bool] = getattr(_umath, "__cpu_features__", {})
     if features.get("AVX512_SKX") or features.get("X86_V4"):
         return 64, 32
     if features.get("AVX2") or features.get("X86_V3"):
