@@ -86,7 +86,19 @@ def test_oldest_entries_are_removed(tmp_path: pathlib.Path) -> None:
         cache.put(f"k{n}", bytes(68))  # 100 bytes with the checksum
         os.utime(tmp_path / f"k{n}", (n, n))
     cache.put("last", bytes(68))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["k3", "k4", "last"]
+    cache.trim()
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name[0] != ".") == ["k3", "k4", "last"]
+
+
+def test_the_folder_is_trimmed_now_and_then(tmp_path: pathlib.Path) -> None:
+    """Looking at every entry takes a while, so not each new one is a reason for it."""
+    cache = DiskCache(str(tmp_path), max_bytes=300)
+    for n in range(5):
+        cache.put(f"k{n}", bytes(68))
+    assert len(list(tmp_path.glob("k*"))) == 5
+    os.utime(tmp_path / ".trimmed", (0, 0))
+    DiskCache(str(tmp_path), max_bytes=300).put("last", bytes(68))
+    assert len(list(tmp_path.glob("[kl]*"))) == 3
 
 
 def test_a_second_process_loads_what_the_first_compiled(tmp_path: pathlib.Path) -> None:
@@ -102,10 +114,11 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path: pathlib.Path) 
 def test_a_damaged_entry_is_compiled_again(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "cache"
     first = run_program(folder)
-    for path in folder.iterdir():
+    entries = [p for p in folder.iterdir() if p.name[0] != "."]
+    for path in entries:
         path.write_bytes(path.read_bytes()[:100])
     assert run_program(folder) == first
-    assert all(p.stat().st_size > 100 for p in folder.iterdir())
+    assert all(p.stat().st_size > 100 for p in entries)
 
 
 def entry_of(path: pathlib.Path, code: bytes = b"0123456789") -> DiskCache:

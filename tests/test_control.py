@@ -509,7 +509,9 @@ def test_carries_that_start_as_one_array(loop: str) -> None:
         start = x + 1.0
         if loop == "scan":
             return lax.scan(lambda carry, _: (turn(carry), None), (start, start, start), None, length=3)[0]
-        state = lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, *turn(s[1:])), (0, start, start, start))
+        state = lax.while_loop(
+            lambda s: s[0] < 3, lambda s: (s[0] + 1, *turn(s[1:])), (0, start, start, start)
+        )
         return state[1:]
 
     x = np.linspace(-1, 1, 5, dtype=np.float32)

@@ -14,7 +14,18 @@ ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
 # Lowest first. A module that stands in none of these is public API (numpy, lax, random, nn, ...).
-LAYERS = ["_lazy", "version", "errors", "config", "treedef", "tree", "treecode", "core", "prims", "transforms"]
+LAYERS = [
+    "_lazy",
+    "version",
+    "errors",
+    "config",
+    "treedef",
+    "tree",
+    "treecode",
+    "core",
+    "prims",
+    "transforms",
+]
 LAYERS += ["compiler", "backends", "runtime"]
 ABOVE = ["as_jax", "demos", "cli", "__main__"]
 PUBLIC = len(LAYERS)

@@ -293,7 +293,9 @@ class Frame:
     def _compute(self, expr: Expr) -> Value:
         b = self.b
         if isinstance(expr, Const) and expr.dtype.kind == "c":
-            return b.const_lanes(scalars.stored_type(expr.dtype), [float(expr.value.real), float(expr.value.imag)])
+            return b.const_lanes(
+                scalars.stored_type(expr.dtype), [float(expr.value.real), float(expr.value.imag)]
+            )
         if isinstance(expr, Const):
             return b.const(scalars.llvm_type(expr.dtype), expr.value.item())
         if isinstance(expr, Op) and expr.name in ("real", "imag"):

@@ -33,9 +33,22 @@ KINDS: dict[str, str] = {
 _STORED: dict[str, str] = {"bool": "i8", "float16": "f16", "bfloat16": "i16"}
 _HALVES = frozenset(("float16", "bfloat16"))
 # Operations that give numbers of the operands' dtype whenever they get them.
+_ROUNDING = ("floor", "ceil", "trunc", "round", "round_even")
 _EXACT = frozenset(
-    ("select", "max", "min", "neg", "abs", "sign", "copy", "bitcast", "convert", "rem", "nextafter")
-    + ("floor", "ceil", "trunc", "round", "round_even")
+    (
+        "select",
+        "max",
+        "min",
+        "neg",
+        "abs",
+        "sign",
+        "copy",
+        "bitcast",
+        "convert",
+        "rem",
+        "nextafter",
+        *_ROUNDING,
+    )
 )
 
 

@@ -14,6 +14,7 @@ import itertools
 import os
 import stat
 import sys
+import time
 
 # The hashlib module would load OpenSSL for this, which takes longer than a program's first call.
 try:
@@ -23,6 +24,8 @@ except ImportError:  # an interpreter that has it elsewhere
 
 _MAX_BYTES = 256 << 20
 _DIGEST = 32
+_MARKER = ".trimmed"  # its time says when the folder was trimmed last
+_TRIM_SECONDS = 600.0  # how long after that it is trimmed again, if anything is written
 _STALE_SECONDS = 3600.0  # after which a file that was being written has been given up
 _numbers = itertools.count()
 
@@ -100,8 +103,8 @@ class DiskCache:
 
     def put(self, key: str, code: bytes) -> None:
         """Keep a byte string under the key."""
-        if self._ready() and write(os.path.join(self.folder, key), key, code):
-            self._trim()
+        if self._ready() and write(os.path.join(self.folder, key), key, code) and self._is_due():
+            self.trim()
 
     def _ready(self) -> bool:
         """Whether the folder is there and only its owner can write to it."""
@@ -113,7 +116,20 @@ class DiskCache:
                 self._usable = False
         return self._usable
 
-    def _trim(self) -> None:
+    def _is_due(self) -> bool:
+        """Whether nobody has trimmed the folder of late: looking at every entry takes a while."""
+        marker = os.path.join(self.folder, _MARKER)
+        try:
+            if 0 <= time.time() - os.stat(marker).st_mtime < _TRIM_SECONDS:
+                return False
+        except OSError:
+            pass
+        with contextlib.suppress(OSError):
+            os.close(os.open(marker, os.O_CREAT | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            os.utime(marker)
+        return True
+
+    def trim(self) -> None:
         """Remove the oldest entries until the folder is small enough, and what was never finished."""
         try:
             with os.scandir(self.folder) as entries:
@@ -121,9 +137,9 @@ class DiskCache:
         except OSError:
             return
         total = sum(size for _, size, _ in found)
-        newest = max((time for time, _, _ in found), default=0.0)
-        for time, size, path in sorted(found):
-            unfinished = path.endswith(".tmp") and time < newest - _STALE_SECONDS
+        newest = max((written for written, _, _ in found), default=0.0)
+        for written, size, path in sorted(found):
+            unfinished = path.endswith(".tmp") and written < newest - _STALE_SECONDS
             if total <= self.max_bytes and not unfinished:
                 continue
             with contextlib.suppress(OSError):

@@ -24,7 +24,6 @@ from wengert.compiler.loops import (
     Expr,
     Exprs,
     For,
-    If,
     Init,
     Load,
     Nest,
@@ -328,7 +327,9 @@ class Block:
         """
         scattering.lower_scatter(self, out, operand, updates, place, window, combine)
 
-    def add_at(self, out: View, operand: Operand, pieces: Sequence[Operand], starts: Any, strides: Any) -> None:
+    def add_at(
+        self, out: View, operand: Operand, pieces: Sequence[Operand], starts: Any, strides: Any
+    ) -> None:
         """Append what adds pieces to the operand, or to a copy of it, each at a start and with strides."""
         self.put(operand, out)
         for piece, start, stride in zip(pieces, starts, strides, strict=True):

@@ -388,7 +388,9 @@ def _least_upper_bound(points: list[str], mode: str) -> str:
             "8-bit and smaller floats never change their dtype unasked: convert with x.astype('float32')."
         )
     elif any(point in _INTN_NAMES for point in points):
-        way_out = "Integers of less than 8 bits never change their dtype unasked: convert with x.astype('int8')."
+        way_out = (
+            "Integers of less than 8 bits never change their dtype unasked: convert with x.astype('int8')."
+        )
     else:
         way_out = "Convert one of them with x.astype(...)."
     mode_text = " while numpy_dtype_promotion is 'strict'" if mode == "strict" else ""
