@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
         "--rows", nargs="+", metavar="TEXT", help="only the rows whose names contain one of these"
     )
     parser.add_argument(
-        "--all", action="store_true", help="also the rows whose aims are those of a later stage"
+        "--all", action="store_true", help="all rows, ten minutes; without it the few that show most"
     )
     parser.add_argument("--first-call", action="store_true", help="also the first call of every jitted row")
     parser.add_argument(
@@ -50,11 +50,11 @@ def chosen(options: argparse.Namespace) -> list[Row]:
     if options.rows:
         picked = [row for row in rows if any(text in row.name for text in options.rows)]
     else:
-        picked = [row for row in rows if options.all or not row.later]
+        picked = [row for row in rows if options.all or not row.more]
     if not picked:
         sys.exit(f"no row is called like {' or '.join(options.rows)}; there are:\n" + "\n".join(TABLE))
     if len(picked) < len(rows):
-        print(f"{len(picked)} of {len(rows)} rows; --all runs those of a later stage too")
+        print(f"{len(picked)} of {len(rows)} rows; --all runs the others too")
     return picked
 
 
@@ -77,7 +77,7 @@ def main() -> int:
     about = versions()
     print(", ".join(f"{name} {version}" for name, version in about.items()))
     print(limits.describe())
-    table = report.Table([f"{row.name} (later)" if row.later else row.name for row in rows])
+    table = report.Table([row.name for row in rows])
     print(table.header())
     outcomes: list[drive.Outcome] = []
     lowest: list[float | None] = []

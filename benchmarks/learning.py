@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.limits import work
 from benchmarks.rows import Inputs, Row, enter, normal, row as any_row
 
-row = partial(any_row, later=True)
+row = partial(any_row, more=True)
 
 IMAGES_LAST = ("NHWC", "HWIO", "NHWC")
 
@@ -36,11 +36,11 @@ def convolution_row(
         return jax.grad(lambda x, k: (forward(jax, x, k) ** 2).sum(), (0, 1))(x, k)
 
     inputs = normal(images, kernels)
-    enter(Row(name, "jit", forward, inputs, aim, limit=work(flops=flops), tolerance=1e-4, later=True))
+    enter(Row(name, "jit", forward, inputs, aim, limit=work(flops=flops), tolerance=1e-4, more=True))
     enter(
         Row(
             f"gradients of {name}", "jit", gradients, inputs, aim, limit=work(flops=3 * flops), tolerance=1e-3,
-            later=True,
+            more=True,
         )
     )  # fmt: skip
 
@@ -133,7 +133,7 @@ for m, n, k in ((1, 1000, 1000), (1000, 1, 1000), (32, 32, 32), (200, 8, 300)):
     enter(
         Row(
             f"matmul {m}x{k} by {k}x{n}", "jit", lambda jax, a, b: a @ b, normal((m, k), (k, n)), 0.8,
-            limit=work(4 * (m * n + m * k + n * k), 2 * m * n * k), tolerance=1e-4, later=True,
+            limit=work(4 * (m * n + m * k + n * k), 2 * m * n * k), tolerance=1e-4, more=True,
         )
     )  # fmt: skip
 

@@ -27,7 +27,7 @@ def verdict(outcome: Outcome) -> str:
 def cells(outcome: Outcome, limit: float | None) -> tuple[str, ...]:
     """The outcome as a line of the table; what failed is said in a line below it."""
     row = outcome.row
-    name = f"{row.name} (later)" if row.later else row.name
+    name = row.name
     if outcome.failed:
         return name, "", "", "", "", f"{row.at_most:g}", verdict(outcome), "", ""
     ours = outcome.best("wengert")
@@ -82,7 +82,7 @@ def as_json(outcome: Outcome, limit: float | None) -> dict[str, Any]:
     return {
         "row": outcome.row.name,
         "mode": outcome.row.mode,
-        "later": outcome.row.later,
+        "more": outcome.row.more,
         "at_most": outcome.row.at_most,
         "seconds": outcome.times,
         "ratio": None if outcome.failed else outcome.ratio,

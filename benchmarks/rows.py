@@ -21,7 +21,7 @@ class Row:
     `run(jax, *inputs)` is the work, written once against a module with JAX's API, so that JAX and Wengert
     run the same source on the same numbers; in the mode "start" it is the text of a program, with `{jax}`
     for the module's name. `inputs(rng)` gives NumPy arrays or pytrees of them. `at_most` is the ratio of
-    times, Wengert's over JAX's, that the project aims at, and `later` marks the aims of a later stage.
+    times, Wengert's over JAX's, that the project aims at, and `more` marks what is run with --all only.
     Results agree if `|a - b| <= tolerance * max|b|` everywhere. `waits` is False for calls so short that
     waiting for each result would be a good part of the time: then only the last one of a round is waited
     for.
@@ -35,7 +35,7 @@ class Row:
     limit: Limit | None = None
     tolerance: float = 1e-5
     waits: bool = True
-    later: bool = False
+    more: bool = False
 
 
 TABLE: dict[str, Row] = {}
@@ -65,7 +65,7 @@ def first_call_of(name: str, at_most: float) -> Row:
     whole = TABLE[name]
     return Row(
         f"first call: {name}", "first call", whole.run, whole.inputs, at_most,
-        tolerance=whole.tolerance, later=whole.later,
+        tolerance=whole.tolerance, more=whole.more,
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def second_process_of(name: str, at_most: float) -> Row:
     whole = TABLE[name]
     return Row(
         f"second process: {name}", "second process", whole.run, whole.inputs, at_most,
-        tolerance=whole.tolerance, later=whole.later,
+        tolerance=whole.tolerance, more=whole.more,
     )  # fmt: skip
 
 

@@ -40,12 +40,12 @@ enter(Row("import and first operation", "start", FIRST_OPERATION, normal(), 0.25
 enter(Row("import and first jitted call", "start", FIRST_JIT, normal(), 0.5, NUMPY))
 
 
-@row("x + x*x + x*x*x on 1e6", normal((MILLION,)), 0.8, limit=work(8 * MILLION, 4 * MILLION))
+@row("x + x*x + x*x*x on 1e6", normal((MILLION,)), 0.7, limit=work(8 * MILLION, 4 * MILLION))
 def polynomial(jax: Any, x: Any) -> Any:
     return x + x * x + x * x * x
 
 
 # An exponential is at least a polynomial of degree 5 and what brings its argument into range.
-@row("selu on 1e6", normal((MILLION,)), 0.8, limit=work(8 * MILLION, 20 * MILLION))
+@row("selu on 1e6", normal((MILLION,)), 0.5, limit=work(8 * MILLION, 20 * MILLION))
 def selu(jax: Any, x: Any, alpha: float = 1.67, scale: float = 1.05) -> Any:
     return scale * jax.numpy.where(x > 0, x, alpha * jax.numpy.exp(x) - alpha)

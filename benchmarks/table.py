@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import later, learning, small, wave
+from benchmarks import learning, operations, small, wave
 from benchmarks.rows import TABLE
 
-MODULES = (small, wave, later, learning)
+MODULES = (small, wave, operations, learning)
 
 __all__ = ["MODULES", "TABLE"]

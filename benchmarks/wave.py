@@ -78,7 +78,7 @@ GRADIENT = "gradient of wave 128x128, 200 steps"
 # Only what is kept must go to memory: 4 bytes a point. A point costs 12 additions and products, and the two
 # divisions by density (those by the grid spacing can be products).
 @row(
-    SIMULATION, ground(300, 300), 0.4, tolerance=1e-3,
+    SIMULATION, ground(300, 300), 0.25, tolerance=1e-3,
     limit=work(4 * points(300, 300, 500), 12 * points(300, 300, 500), 2 * points(300, 300, 500)),
 )  # fmt: skip
 def simulation(jax: Any, velocity: Any, density: Any) -> Any:
@@ -94,7 +94,7 @@ def observed(rng: np.random.Generator) -> tuple[Any, ...]:
 # Forwards keeps the field of every step, backwards reads it and the recordings: 12 bytes a point, and about
 # three times the operations of the simulation.
 @row(
-    GRADIENT, observed, 0.7, tolerance=1e-3,
+    GRADIENT, observed, 0.4, tolerance=1e-3,
     limit=work(12 * points(128, 128, 200), 36 * points(128, 128, 200), 4 * points(128, 128, 200)),
 )  # fmt: skip
 def gradient(jax: Any, velocity: Any, density: Any, recorded: Any) -> Any:
