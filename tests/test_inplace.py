@@ -15,7 +15,10 @@ from wengert.compiler.interpret import interpret
 from wengert.compiler.loops import Call, For, Loop, Program, Stmt, Store
 from wengert.compiler.pipeline import Compilation, compile_jaxpr
 from wengert.compiler.rewrite import bodies, statements
+from wengert.core.avals import ShapedArray
 from wengert.core.reference import run_jaxpr
+from wengert.core.staging import stage
+from wengert.prims.scan import scan_p
 
 N = 400
 
@@ -265,3 +268,21 @@ def test_a_carry_that_an_update_reads_later() -> None:
     found = wengert.jit(run)(x)
     np.testing.assert_allclose(found[0], state, rtol=1e-6)
     np.testing.assert_allclose(found[1], record, rtol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_two_carries_that_become_one(length: int) -> None:
+    """Each needs memory of its own, though the second one stays as it is."""
+
+    aval = ShapedArray((2,), np.dtype(np.float32))
+    body = stage(lambda a, b: [b, b], [aval, aval])
+    params = {"jaxpr": body, "length": length, "num_consts": 0, "num_carry": 2, "linear": (False, False)}
+
+    def run(x: Any) -> Any:
+        minus = -jnp.sin(x)
+        # `lax.scan` would make a constant of the second carry
+        return scan_p.bind(-minus, minus, reverse=False, unroll=1, _split_transpose=False, **params)
+
+    x = np.array([1.5, 0.5], np.float32)
+    for found in wengert.jit(run)(x):
+        np.testing.assert_allclose(found, -np.sin(x), rtol=1e-6)

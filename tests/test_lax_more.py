@@ -362,3 +362,9 @@ def test_options_of_loops_and_of_the_greatest() -> None:
     numbers = lax.GatherDimensionNumbers((1,), (0,), (0,))
     close(lax.gather(x, indices, numbers, (1, 4)), x[[0, 2]])  # promised to be in bounds: clipped
     assert np.isnan(lax.gather(x, indices, numbers, (1, 4), mode="fill")[1]).all()
+
+
+def test_no_window_fits() -> None:
+    x = np.ones((3, 3), np.float32)
+    found = lax.reduce_window(x, np.float32(0), lax.add, (2, 3), (1, 1), "VALID", window_dilation=(1, 2))
+    assert found.shape == (2, 0)

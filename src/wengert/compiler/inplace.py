@@ -136,7 +136,8 @@ class Planner:
         for k, atom in enumerate(body.outvars[:count]):
             if is_scalar(carry[k]):
                 continue
-            stays = made.origin(atom) is carry[k]
+            # where another part of the state becomes what this part was, one of the two is copied
+            stays = made.origin(atom) is carry[k] and body.outvars[:count].count(atom) == 1
             if stays or (trips is not None and trips % 2 == 0 and swaps(body, inner, count, k)):
                 found.append((first + k, k))
         return found

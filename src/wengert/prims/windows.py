@@ -190,8 +190,8 @@ def _along(
         return xs
     total: list[Any] | None = None
     for k in range(window):
-        start = k * hole
-        stop = start + (count - 1) * stride + 1 if count else start
+        start = k * hole if count else 0  # no window fits: a slice of nothing
+        stop = start + (count - 1) * stride + 1 if count else 0
         piece = [slice_in_dim(x, start, stop, stride, axis) for x in xs]
         total = piece if total is None else fold(total, piece)
     assert total is not None, "a window has at least one element"
