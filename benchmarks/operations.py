@@ -161,22 +161,6 @@ enter(
 )  # fmt: skip
 
 
-def convolved(batch: int, inward: int, size: int, outward: int) -> Inputs:
-    return normal((batch, inward, size, size), (outward, inward, 3, 3))
-
-
-@row(
-    "convolution 3x3, 8x3x64x64 to 32", convolved(8, 3, 64, 32), 0.7, tolerance=1e-4,
-    limit=work(flops=2 * 8 * 32 * 64 * 64 * 3 * 9),
-)  # fmt: skip
-@row(
-    "convolution 3x3, 8x64x32x32 to 64", convolved(8, 64, 32, 64), 0.7, tolerance=1e-4,
-    limit=work(flops=2 * 8 * 64 * 32 * 32 * 64 * 9),
-)  # fmt: skip
-def convolution(jax: Any, images: Any, kernels: Any) -> Any:
-    return jax.lax.conv_general_dilated(images, kernels, (1, 1), "SAME")
-
-
 def systems(n: int) -> Inputs:
     """A thousand well-conditioned matrices and right-hand sides."""
 

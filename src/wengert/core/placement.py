@@ -63,11 +63,6 @@ def sharding_of(x: Array) -> Sharding:
     return SingleDeviceSharding(default_device()) if found is None else found
 
 
-def is_committed(x: Array) -> bool:
-    """Whether somebody has put the array on its devices."""
-    return getattr(x, "placement", None) is not None
-
-
 def device_of(x: Array) -> Any:
     """The device that holds the array; its sharding, if there are several."""
     sharding = sharding_of(x)
