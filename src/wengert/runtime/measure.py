@@ -88,26 +88,24 @@ def measure(plain: Executable, kernels: Sequence[Kernel], args: Sequence[Array])
     program.body = [clock.tick(_IDLE), clock.tick(_EMPTY), *_timed(before.body, clock, numbers)]
     timed = Executable(Compilation(program, compilation.outputs, compilation.jaxpr, compilation.in_place))
     best = _best(lambda: plain(args))
-    found: dict[int, float] = {}
+    least: dict[int, int] = {}
     runs: Counter[int] = Counter()
-    empty = float("inf")
 
     def round_() -> None:
-        nonlocal empty, runs
+        nonlocal runs
         clock.spent.clear()
         clock.runs.clear()
         clock.last = time.perf_counter_ns()
         timed(args)
-        empty = min(empty, clock.spent[_EMPTY])
-        for n in range(len(leaves)):
-            if clock.runs[n]:
-                found[n] = min(found.get(n, float("inf")), clock.spent[n] - clock.runs[n] * empty)
-        runs = clock.runs
+        for n, spent in clock.spent.items():
+            least[n] = min(least.get(n, spent), spent)
+        runs = clock.runs.copy()
 
     _best(round_)
     for n, kernel in enumerate(leaves):
         kernel.runs = runs[n]
-        kernel.seconds = max(found[n], 0.0) * 1e-9 if runs[n] else None
+        # a clock's own time is the best of all rounds: in the first it may be longer than a kernel
+        kernel.seconds = max(least[n] - runs[n] * least[_EMPTY], 0) * 1e-9 if runs[n] else None
     return best
 
 
