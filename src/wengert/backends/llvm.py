@@ -569,15 +569,18 @@ class _Emitter:
         b = frame.b
         pointers = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
         sizes = [v.dtype.itemsize for v in (*stmt.inputs, *stmt.outputs)]
-        real = scalars.llvm_type(np.dtype(np.float32 if routine.name[0] == "s" else np.float64))
+        real = scalars.llvm_type(np.dtype(np.float32 if routine.name[0] in "sc" else np.float64))
 
-        def address(arg: float | str | Part, number: Value) -> Value:
+        def address(arg: complex | str | Part, number: Value) -> Value:
             if isinstance(arg, Part):
                 return b.gep(I8, pointers[arg.view], b.mul(number, b.const(I64, arg.step * sizes[arg.view])))
             if isinstance(arg, str):
                 return self._bytes(arg)
             if isinstance(arg, int):
                 return self._int(arg)
+            if isinstance(arg, complex):
+                name = f"complex_{arg.real}_{arg.imag}_{real.kind}"
+                return self.module.data(name, real, [arg.real, arg.imag])
             return self.module.data(f"real_{arg}_{real.kind}", real, [arg])
 
         with b.loop(0, routine.count, 1) as loop:

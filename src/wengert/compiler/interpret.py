@@ -283,15 +283,15 @@ class _Machine:
     def fortran(self, stmt: Call, routine: Fortran) -> None:
         views = [*stmt.inputs, *stmt.outputs]
         places = [self.whole(v, reading=n < len(stmt.inputs)) for n, v in enumerate(views)]
-        real = np.float32 if routine.name[0] == "s" else np.float64
+        real, wide = (np.float32, np.complex64) if routine.name[0] in "sc" else (np.float64, np.complex128)
         for k in range(routine.count):
             args = []
             for arg in routine.args:
                 if isinstance(arg, Part):
                     args.append(places[arg.view].reshape(-1)[k * arg.step :])
                 else:
-                    kind = np.int32 if isinstance(arg, int) else np.uint8 if isinstance(arg, str) else real
-                    args.append(np.full(1, ord(arg) if isinstance(arg, str) else arg, kind))
+                    kinds = {int: np.int32, str: np.uint8, float: real, complex: wide}
+                    args.append(np.full(1, ord(arg) if isinstance(arg, str) else arg, kinds[type(arg)]))
             _call_fortran(routine.name, args)
         for view in stmt.outputs:
             self.filled(view)

@@ -619,11 +619,14 @@ class Part:
 
 
 class Fortran:
-    """`count` calls of a routine. Arguments: numbers (int32 if they are int, else of the letter), letters, memory."""
+    """`count` calls of a routine. Arguments: numbers, letters, memory.
+
+    Numbers are int32 if they are int, of the precision of the routine's letter if they are float or complex.
+    """
 
     __slots__ = ("args", "count", "name")
 
-    def __init__(self, name: str, count: int, args: tuple[float | str | Part, ...]):
+    def __init__(self, name: str, count: int, args: tuple[complex | str | Part, ...]):
         self.name, self.count, self.args = name, count, args
 
     def __repr__(self) -> str:
