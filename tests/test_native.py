@@ -287,3 +287,18 @@ def test_floored_quotients_and_remainders(name: str, divisor: int) -> None:
     x = np.array([*range(max(-128, info.min), 128), info.min, info.max], name)
     np.testing.assert_array_equal(wengert.jit(lambda x: x // divisor)(x), x // np.array(divisor, name))
     np.testing.assert_array_equal(wengert.jit(lambda x: x % divisor)(x), x % np.array(divisor, name))
+
+
+@pytest.mark.parametrize("name", ["int8", "int16", "int32", "int64"])
+def test_remainders_by_neighbours_of_powers_of_two(name: str) -> None:
+    info = np.iinfo(name)
+    rng = np.random.default_rng(0)
+    for k in range(info.bits // 2 - 1, info.bits - 1):
+        for divisor in (2**k - 1, 2**k + 1):
+            drawn = rng.integers(info.min, info.max, 50, name, endpoint=True)
+            multiples = [m * divisor + off for m in range(-3, 4) for off in (-1, 0, 1)]
+            kept = [m for m in multiples if info.min <= m <= info.max]
+            x = np.array([*drawn, *kept, info.min, info.max], name)
+            with wengert.enable_x64():
+                result = wengert.jit(lambda x: x % np.array(divisor, x.dtype))(x)  # noqa: B023
+            np.testing.assert_array_equal(result, x % np.array(divisor, name), err_msg=str(divisor))

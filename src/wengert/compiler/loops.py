@@ -354,7 +354,8 @@ class Exprs:
         return node
 
     def _floored(self, mask: Expr, then: Expr, other: Expr) -> tuple[Expr, ...]:
-        """A choice as it was, or its value: quotients and remainders by powers of two, rounded down, as shifts.
+        """A choice as it was, or its value: quotients and remainders by powers of two, rounded down, as shifts; and
+        remainders by their neighbours, which hashes and random numbers take, without a product.
 
         They come as those that are rounded towards zero, with a correction where the signs differ.
         """
@@ -365,19 +366,45 @@ class Exprs:
         if not isinstance(divisor, Const):
             return unchanged
         d = int(divisor.value)
-        if d < 2 or d & (d - 1):
+        if d < 2:
             return unchanged
         zero = self.const(0, x.dtype)
-        rest = self.op("rem", x, divisor)
-        if other.name == "rem":
-            if mask is self.op("lt", other, zero) and then is self.op("add", other, divisor):
+        if (
+            other.name == "rem"
+            and mask is self.op("lt", other, zero)
+            and then is self.op("add", other, divisor)
+        ):
+            if d & (d - 1) == 0:
                 return (self.op("and", x, self.const(d - 1, x.dtype)),)
+            near = self._beside_power_of_two(x, d)
+            return unchanged if near is None else (near,)
+        if other.name == "rem" or d & (d - 1):
             return unchanged
+        rest = self.op("rem", x, divisor)
         signs = self.op("ne", self.op("sign", x), self.const(1, x.dtype))
         apart = self.op("and", signs, self.op("ne", rest, zero))
         if mask is apart and then is self.op("sub", other, self.const(1, x.dtype)):
             return (self.op("shr_arithmetic", x, self.const(d.bit_length() - 1, x.dtype)),)
         return unchanged
+
+    def _beside_power_of_two(self, x: Expr, d: int) -> Expr | None:
+        """The remainder, rounded down, by d = 2**k - 1 or 2**k + 1, for k of at least half of the bits.
+
+        x is high * 2**k + low, and 2**k is 1 or -1 modulo d, so that low + high or low - high is the remainder but
+        for one d, since high has at most as many bits as d.
+        """
+        bits = 8 * x.dtype.itemsize
+        for k, combine in ((d.bit_length(), "add"), (d.bit_length() - 1, "sub")):
+            if d == (1 << k) + (1 if combine == "sub" else -1) and bits // 2 <= k < bits - 1:
+                low = self.op("and", x, self.const((1 << k) - 1, x.dtype))
+                near = self.op(combine, low, self.op("shr_arithmetic", x, self.const(k, x.dtype)))
+                divisor = self.const(d, x.dtype)
+                near_or_less = self.op(
+                    "select", self.op("lt", near, divisor), near, self.op("sub", near, divisor)
+                )
+                below = self.op("lt", near, self.const(0, x.dtype))
+                return self.op("select", below, self.op("add", near, divisor), near_or_less)
+        return None
 
     def _with_const(self, name: str, x: Expr, c: Expr) -> Expr | None:
         """x * 1 is x; a division by a number becomes a multiplication, which costs a rounding, as it does in XLA."""
