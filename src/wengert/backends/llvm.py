@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wengert.backends import scalars, sorting, transposed, vectorise
+from wengert.backends import scalars, sorting, transposed, ufuncs, vectorise
 from wengert.backends.frame import Dependencies, Frame, memory_type
 from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Module, Value
 from wengert.backends.routines import Routines
@@ -34,6 +34,7 @@ from wengert.compiler.loops import (
     RowSort,
     Stmt,
     Store,
+    Ufunc,
     View,
     is_native,
 )
@@ -520,6 +521,9 @@ class _Emitter:
         elif isinstance(stmt.payload, RowSort):
             places = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
             sorting.emit_call(b, stmt, places, self.attributes)
+        elif isinstance(stmt.payload, Ufunc):
+            places = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
+            ufuncs.emit_call(b, stmt, places, self.attributes)
         elif isinstance(stmt.payload, Fortran):
             self.fortran(frame, stmt, stmt.payload)
         else:

@@ -38,6 +38,7 @@ from wengert.compiler.loops import (
     RowSort,
     Stmt,
     Store,
+    Ufunc,
     View,
 )
 from wengert.compiler.pipeline import Compilation
@@ -253,6 +254,8 @@ class _Analysis:
             batch = f"{g.batch} products of " if g.batch > 1 else ""
             kernel.title = f"matrix product by BLAS: {batch}{g.m}x{g.k} times {g.k}x{g.n}"
             kernel.operations.update(dict.fromkeys(("mul", "add"), g.batch * g.m * g.n * g.k))
+        elif isinstance(stmt.payload, Ufunc):
+            kernel.title = f"loop of {stmt.payload!r}"
         elif isinstance(stmt.payload, Fortran):
             kernel.title = f"LAPACK: {stmt.payload!r}"
         elif stmt.name == "host":
@@ -470,7 +473,7 @@ class Report:
         self.out += [f"{inside}{text}" for text in _aligned(kernel.loops)]
         self.labelled(inside, "lines", self.lines(kernel, self.width - len(inside) - _LABEL))
         self.labelled(inside, "notes", kernel.notes)
-        if kernel.kind in ("loops", "gemm", "fortran", "host", "sort", "argsort"):
+        if kernel.kind in ("loops", "gemm", "fortran", "ufunc", "host", "sort", "argsort"):
             self.wrapped(inside, "memory", self.traffic(kernel))
             if kernel.operations:
                 self.wrapped(inside, "work", _work(kernel))

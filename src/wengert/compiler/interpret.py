@@ -44,8 +44,10 @@ from wengert.compiler.loops import (
     RowSort,
     Stmt,
     Store,
+    Ufunc,
     View,
 )
+from wengert.core.ufuncs import run_ufunc
 from wengert.errors import CompileError
 
 special = lazy_module("scipy.special")
@@ -244,6 +246,8 @@ class _Machine:
             self.sort(stmt, stmt.payload)
         elif isinstance(stmt.payload, Fortran):
             self.fortran(stmt, stmt.payload)
+        elif isinstance(stmt.payload, Ufunc):
+            self.ufunc(stmt, stmt.payload)
         else:
             assert stmt.name == "gemm", stmt.name
             self.gemm(stmt, stmt.payload)
@@ -293,6 +297,27 @@ class _Machine:
                     kinds = {int: np.int32, str: np.uint8, float: real, complex: wide}
                     args.append(np.full(1, ord(arg) if isinstance(arg, str) else arg, kinds[type(arg)]))
             _call_fortran(routine.name, args)
+        for view in stmt.outputs:
+            self.filled(view)
+
+    def ufunc(self, stmt: Call, loop: Ufunc) -> None:
+        views = [*stmt.inputs, *stmt.outputs]
+        places = [self.whole(v, reading=n < len(stmt.inputs)) for n, v in enumerate(views)]
+        inputs = len(loop.types.partition("->")[0])
+        core: list[list[tuple[int, int]]] = [[] for _ in loop.args]  # of each argument: sizes and steps
+        if loop.core:
+            core[0], core[-1] = [[c] for c in zip(loop.core, loop.steps[-2:], strict=True)]
+        arrays = []
+        for n, arg in enumerate(loop.args):
+            if isinstance(arg, float):
+                arrays.append(np.asarray(arg, loop.types[n]))
+                continue
+            extents = [(loop.times, loop.jumps[n]), (loop.count, loop.steps[n]), *core[n]]
+            size, flat = places[arg].dtype.itemsize, places[arg].reshape(-1)
+            shape, steps = [e[0] for e in extents], [e[1] * size for e in extents]
+            arrays.append(np.lib.stride_tricks.as_strided(flat, shape, steps))
+        with np.errstate(all="ignore"):
+            run_ufunc(loop.name, arrays[:inputs], arrays[inputs:])
         for view in stmt.outputs:
             self.filled(view)
 

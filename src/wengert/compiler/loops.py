@@ -588,6 +588,7 @@ class Call(Stmt):
     copy   outputs[0] = inputs[0], of equal size
     sort, argsort   rows of integers in ascending order, in place; their places in this order; a `RowSort`
     fortran  a routine of BLAS or LAPACK; `payload` is a `Fortran`. What it works on in place is in both lists
+    ufunc  an inner loop of a ufunc of NumPy's or SciPy's; `payload` is a `Ufunc`
     """
 
     __slots__ = ("inputs", "name", "outputs", "payload")
@@ -660,6 +661,49 @@ class Fortran:
         times = f" {self.count} times" if self.count != 1 else ""
         numbers = [str(a) for a in self.args if not isinstance(a, Part)]
         return f"{self.name}{times} ({', '.join(numbers)})"
+
+
+class Ufunc:
+    """Passes of an inner loop of a ufunc.
+
+    name: "special.gammainc", "fft.ifft": the library, and the ufunc in it.
+    types: of the loop, in NumPy's letters: "dd->d".
+    args: what each argument of the loop is: the number of a view (of inputs, then outputs), or a constant.
+    count: how many elements, or how many lines if the ufunc has core dimensions, a pass has.
+    steps: for each argument how far an element or a line is from the next one, in elements; then, for each core
+      dimension of each argument, the same along that.
+    core: the sizes of the core dimensions.
+    times: the number of passes; `jumps` says for each argument how far they are apart.
+    cost: of an element or a line, in vector additions.
+    """
+
+    __slots__ = ("args", "core", "cost", "count", "jumps", "name", "steps", "times", "types")
+
+    def __init__(
+        self,
+        name: str,
+        types: str,
+        args: Sequence[int | float],
+        count: int,
+        steps: Sequence[int],
+        cost: float,
+        core: Sequence[int] = (),
+        times: int = 1,
+        jumps: Sequence[int] = (),
+    ):
+        self.name, self.types, self.args, self.count = name, types, tuple(args), count
+        self.steps, self.cost, self.core, self.times = tuple(steps), cost, tuple(core), times
+        self.jumps = tuple(jumps) or (0,) * len(self.args)
+
+    @property
+    def work(self) -> float:
+        """What all passes cost, in vector additions."""
+        return self.cost * self.count * self.times
+
+    def __repr__(self) -> str:
+        lines = f" core={list(self.core)}" if self.core else ""
+        times = f"{self.times} times " if self.times != 1 else ""
+        return f"{self.name} {self.types} {times}n={self.count}{lines}"
 
 
 class Loop(Stmt):

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import complexes, contract, control, convolve, nest, scattering, sorting
+from wengert.compiler import complexes, contract, control, convolve, nest, scattering, sorting, ufuncs
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.inplace import Plan, Planner
 from wengert.compiler.loops import (
@@ -456,6 +456,12 @@ class Block:
     def conv(self, out: View, lhs: Operand, rhs: Operand, **params: Any) -> None:
         """Append a convolution; for the `emit` rule of conv_general_dilated."""
         convolve.lower_conv(self, out, lhs, rhs, **params)
+
+    def special(
+        self, out: View, operands: Sequence[Operand], name: str, constants: Sequence[float], *part: int
+    ) -> bool:
+        """Append a special function of SciPy's; False if there is no native code for its dtypes."""
+        return ufuncs.lower_special(self, out, operands, name, constants, *part)
 
     def while_loop(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
         """Append a while loop; for the `emit` rule of the primitive."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from wengert.compiler import memory, nest, partial, verify
 from wengert.compiler.inplace import Plan
-from wengert.compiler.loops import Branch, Buffer, Call, Loop, Program, Stmt, View
+from wengert.compiler.loops import Branch, Buffer, Call, Loop, Program, Stmt, Ufunc, View
 from wengert.compiler.lower import Block, Shared
 from wengert.compiler.rewrite import bodies
 from wengert.compiler.simplify import simplify
@@ -116,5 +116,9 @@ def total_work(body: list[Stmt]) -> float:
         elif isinstance(stmt, Branch):
             total += max(total_work(b) for b in inner)
         else:
-            total += 10_000.0 if isinstance(stmt, Call) else nest.work([stmt])
+            total += _work_of_call(stmt) if isinstance(stmt, Call) else nest.work([stmt])
     return total
+
+
+def _work_of_call(stmt: Call) -> float:
+    return stmt.payload.work if isinstance(stmt.payload, Ufunc) else 10_000.0

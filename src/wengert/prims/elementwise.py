@@ -50,6 +50,9 @@ def elementwise(
     abstract_eval: Rule | None = None,
     jvp: Rule | None = None,
     real_code: bool = False,
+    loop: str = "",
+    part: tuple[int, int] = (0, 1),
+    expand: Rule | None = None,
 ) -> Primitive:
     """An elementwise primitive.
 
@@ -57,15 +60,15 @@ def elementwise(
       impl: `impl(xp, *values, **params)`.
       accepts: the kinds of dtypes of the operands: letters of b, i, u, f, c.
       result: the dtype of the result, given that of the operands; theirs if missing.
-      derivatives: for each operand `(tangent, out, *primals, **params)` -> tangent of the result, or None if
-        it
+      derivatives: for each operand `(tangent, out, *primals, **params)` -> tangent of the result, or None if it
         is zero. Missing if the derivative is zero.
-      transposes: for each operand in which the operation is linear `(ct, *args, **params)` -> cotangent, not
-        yet
-        summed for a scalar operand; one function in all operands at once if there is one derivative rule for
-        all.
+      transposes: for each operand in which the operation is linear `(ct, *args, **params)` -> cotangent, not yet
+        summed for a scalar operand; one function in all operands at once if there is one derivative rule for all.
       scalar: the operation of the loop IR, if there is one; `pull` for what takes more than one of these.
       real_code: `pull` is for real numbers only.
+      loop, part: the ufunc of scipy.special that `impl` is, in double precision, with the parameters before the
+        operands: compiled code calls its inner loop. The number of the wanted result, and how many there are.
+      expand: the program that compiled code has in the place of a composition of several functions.
     """
 
     def default_aval(*avals: ShapedArray, **params: Any) -> ShapedArray:
@@ -103,11 +106,22 @@ def elementwise(
         transpose=transpose if transposes else None,
         batch=lambda axis, args, dims, **params: batch_elementwise(prim, axis, args, dims, params),
         pull=pull or (default_pull if scalar else None),
-        access="same" if pull or scalar else "stored",
+        emit=_calling(loop, part) if loop else None,
+        expand=expand,
+        access="same" if pull or scalar or loop else "stored",
         scalar=scalar if pull is None else None,
         real_code=real_code,
     )
     return prim
+
+
+def _calling(loop: str, part: tuple[int, int]) -> Rule:
+    """The `emit` rule that calls the inner loop of a special function."""
+
+    def emit(ctx: Any, outs: Sequence[Any], *operands: Any, **params: Any) -> Any:
+        return outs if ctx.special(outs[0], operands, loop, tuple(params.values()), *part) else None
+
+    return emit
 
 
 def complex_to_real(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -182,6 +182,7 @@ random_gamma_grad_p = elementwise(
 igamma_p = elementwise(
     "igamma",
     in_double("gammainc"),
+    loop="gammainc",
     accepts=REALS,
     derivatives=(
         lambda t, out, a, x: mul(t, igamma_grad_a(a, x)),
@@ -192,6 +193,7 @@ igamma_p = elementwise(
 igammac_p = elementwise(
     "igammac",
     in_double("gammaincc"),
+    loop="gammaincc",
     accepts=REALS,
     derivatives=(
         lambda t, out, a, x: mul(neg(t), igamma_grad_a(a, x)),
@@ -254,7 +256,7 @@ def _psi_slope(t: Any, out: Any, z: Any) -> Any:
     return mul(t, select(left, reflected, right))
 
 
-psi_p = elementwise("psi", in_double("psi"), accepts="c", derivatives=(_psi_slope,))
+psi_p = elementwise("psi", in_double("psi"), loop="psi", accepts="c", derivatives=(_psi_slope,))
 
 
 def _digamma(x: Any) -> Any:
@@ -265,12 +267,14 @@ def _digamma(x: Any) -> Any:
 gamma_p = elementwise(
     "gamma",
     in_double("gamma"),
+    loop="gamma",
     accepts=FLOATS,
     derivatives=(lambda t, out, x: mul(t, mul(out, _digamma(x))),),
 )
 loggamma_p = elementwise(
     "loggamma",
     in_double("loggamma"),
+    loop="loggamma",
     accepts=FLOATS,
     derivatives=(lambda t, out, x: mul(t, _digamma(x)),),
 )
@@ -278,6 +282,7 @@ loggamma_p = elementwise(
 beta_p = elementwise(
     "beta",
     in_double("beta"),
+    loop="beta",
     accepts=REALS,
     derivatives=(
         lambda t, out, a, b: mul(t, mul(out, sub(digamma(a), digamma(add(a, b))))),
@@ -287,6 +292,7 @@ beta_p = elementwise(
 betaln_p = elementwise(
     "betaln",
     in_double("betaln"),
+    loop="betaln",
     accepts=REALS,
     derivatives=(
         lambda t, out, a, b: mul(t, sub(digamma(a), digamma(add(a, b)))),
@@ -302,6 +308,7 @@ def _after(x: Any) -> Any:
 binom_p = elementwise(
     "binom",
     in_double("binom"),
+    loop="binom",
     accepts=REALS,
     derivatives=(
         lambda t, out, n, k: mul(t, mul(out, sub(_after(n), _after(sub(n, k))))),
@@ -311,6 +318,7 @@ binom_p = elementwise(
 poch_p = elementwise(
     "poch",
     in_double("poch"),
+    loop="poch",
     accepts=REALS,
     derivatives=(
         lambda t, out, z, m: mul(t, mul(out, sub(digamma(add(z, m)), digamma(z)))),

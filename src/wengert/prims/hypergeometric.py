@@ -62,6 +62,7 @@ def _next(x: Any) -> Any:
 hyp1f1_p: Primitive = elementwise(
     "hyp1f1",
     in_double("hyp1f1"),
+    loop="hyp1f1",
     accepts=REALS,
     derivatives=(
         _slope_in("hyp1f1", 0),
@@ -74,6 +75,7 @@ hyp1f1_p: Primitive = elementwise(
 hyp2f1_p: Primitive = elementwise(
     "hyp2f1",
     in_double("hyp2f1"),
+    loop="hyp2f1",
     accepts=REALS,
     derivatives=(
         _slope_in("hyp2f1", 0),
@@ -113,6 +115,7 @@ riemann_zeta_slope_p = elementwise(
 riemann_zeta_p = elementwise(
     "riemann_zeta",
     in_double("zeta"),
+    loop="_riemann_zeta",
     accepts=REALS,
     derivatives=(lambda t, out, x: mul(t, riemann_zeta_slope_p.bind(x)),),
 )

@@ -39,7 +39,11 @@ def _number(which: int, name: str) -> Callable[..., Any]:
 # ------------------------------------------------------------------- exponential and trigonometric integrals
 
 expi_p = elementwise(
-    "expi", in_double("expi"), accepts=REALS, derivatives=(lambda t, out, x: mul(t, div(exp(x), x)),)
+    "expi",
+    in_double("expi"),
+    loop="expi",
+    accepts=REALS,
+    derivatives=(lambda t, out, x: mul(t, div(exp(x), x)),),
 )
 
 
@@ -70,12 +74,16 @@ def _over_x(t: Any, wave: Any, x: Any) -> Any:
 sine_integral_p = elementwise(
     "sine_integral",
     _number(0, "sici"),
+    loop="sici",
+    part=(0, 2),
     accepts=REALS,
     derivatives=(lambda t, out, x: _over_x(t, sin, x),),
 )
 cosine_integral_p = elementwise(
     "cosine_integral",
     _number(1, "sici"),
+    loop="sici",
+    part=(1, 2),
     accepts=REALS,
     derivatives=(lambda t, out, x: mul(t, div(cos(x), x)),),
 )
@@ -88,12 +96,16 @@ def _quarter_turns(x: Any) -> Any:
 fresnel_s_p = elementwise(
     "fresnel_s",
     _number(0, "fresnel"),
+    loop="fresnel",
+    part=(0, 2),
     accepts=REALS,
     derivatives=(lambda t, out, x: mul(t, sin(_quarter_turns(x))),),
 )
 fresnel_c_p = elementwise(
     "fresnel_c",
     _number(1, "fresnel"),
+    loop="fresnel",
+    part=(1, 2),
     accepts=REALS,
     derivatives=(lambda t, out, x: mul(t, cos(_quarter_turns(x))),),
 )
@@ -105,7 +117,9 @@ def _spence_slope(t: Any, out: Any, x: Any) -> Any:
     return mul(t, select(at_one, constant(x, -1), div(log(safe), sub(constant(x, 1), safe))))
 
 
-spence_p = elementwise("spence", in_double("spence"), accepts=REALS, derivatives=(_spence_slope,))
+spence_p = elementwise(
+    "spence", in_double("spence"), loop="spence", accepts=REALS, derivatives=(_spence_slope,)
+)
 
 # -------------------------------------------------------------------------------------------- Gaussian integrals
 
@@ -141,16 +155,16 @@ def _wofz_slope(t: Any, out: Any, z: Any) -> Any:
     return mul(t, sub(constant(z, 2j / math.sqrt(math.pi)), mul(constant(z, 2), mul(z, out))))
 
 
-dawsn_p = elementwise("dawsn", in_double("dawsn"), accepts=REALS, derivatives=(_dawsn_slope,))
-erfcx_p = elementwise("erfcx", in_double("erfcx"), accepts=REALS, derivatives=(_erfcx_slope,))
-wofz_p = elementwise("wofz", in_double("wofz"), accepts="c", derivatives=(_wofz_slope,))
+dawsn_p = elementwise("dawsn", in_double("dawsn"), loop="dawsn", accepts=REALS, derivatives=(_dawsn_slope,))
+erfcx_p = elementwise("erfcx", in_double("erfcx"), loop="erfcx", accepts=REALS, derivatives=(_erfcx_slope,))
+wofz_p = elementwise("wofz", in_double("wofz"), loop="wofz", accepts="c", derivatives=(_wofz_slope,))
 
 
 def _ndtri_slope(t: Any, out: Any, p: Any) -> Any:
     return mul(t, mul(constant(p, math.sqrt(2 * math.pi)), exp(mul(constant(p, 0.5), square(out)))))
 
 
-ndtri_p = elementwise("ndtri", in_double("ndtri"), accepts=REALS, derivatives=(_ndtri_slope,))
+ndtri_p = elementwise("ndtri", in_double("ndtri"), loop="ndtri", accepts=REALS, derivatives=(_ndtri_slope,))
 
 
 def _owens_slope_in_h(t: Any, out: Any, h: Any, a: Any) -> Any:
@@ -166,7 +180,11 @@ def _owens_slope_in_a(t: Any, out: Any, h: Any, a: Any) -> Any:
 
 
 owens_t_p = elementwise(
-    "owens_t", in_double("owens_t"), accepts=REALS, derivatives=(_owens_slope_in_h, _owens_slope_in_a)
+    "owens_t",
+    in_double("owens_t"),
+    loop="owens_t",
+    accepts=REALS,
+    derivatives=(_owens_slope_in_h, _owens_slope_in_a),
 )
 
 # ---------------------------------------------------------------------------------------------- Bessel functions
@@ -179,4 +197,6 @@ def _bessel_slope(t: Any, out: Any, z: Any, *, order: int) -> Any:
     return mul(t, mul(constant(z, 0.5), sub(below, above)))  # DLMF 10.6.1
 
 
-bessel_j_p: Primitive = elementwise("bessel_j", in_double("jv"), accepts=REALS, derivatives=(_bessel_slope,))
+bessel_j_p: Primitive = elementwise(
+    "bessel_j", in_double("jv"), loop="jv", accepts=REALS, derivatives=(_bessel_slope,)
+)

@@ -169,6 +169,7 @@ zeta_slope_p = elementwise(
 zeta_p = elementwise(
     "zeta",
     in_double("zeta"),
+    loop="_zeta",
     accepts=REALS,
     derivatives=(
         lambda t, out, x, q: mul(t, zeta_slope_p.bind(x, q)),
@@ -199,6 +200,7 @@ def _no_slope(t: Any, out: Any, a: Any, b: Any, x: Any) -> Any:
 regularized_incomplete_beta_p = elementwise(
     "regularized_incomplete_beta",
     in_double("betainc"),
+    loop="betainc",
     accepts=REALS,
     derivatives=(_no_slope, _no_slope, _betainc_slope),
 )
@@ -214,6 +216,7 @@ def betainc(a: Any, b: Any, x: Any) -> Any:
 bessel_i0e_p = elementwise(
     "bessel_i0e",
     in_double("i0e"),
+    loop="i0e",
     accepts=REALS,
     derivatives=(lambda t, out, x: mul(t, sub(bessel_i1e(x), mul(sign(x), out))),),
 )
@@ -227,5 +230,7 @@ def _i1e_slope(t: Any, out: Any, x: Any) -> Any:
     return mul(t, select(tiny, constant(x, 0.5), slope))
 
 
-bessel_i1e_p = elementwise("bessel_i1e", in_double("i1e"), accepts=REALS, derivatives=(_i1e_slope,))
+bessel_i1e_p = elementwise(
+    "bessel_i1e", in_double("i1e"), loop="i1e", accepts=REALS, derivatives=(_i1e_slope,)
+)
 bessel_i1e: Rule = unary(bessel_i1e_p, "exp(-|x|) times the modified Bessel function of order 1.")

@@ -33,6 +33,7 @@ from wengert.prims.call import jit_p
 from wengert.prims.expansion import without_constants
 from wengert.runtime import (
     buffers,
+    foreign,  # noqa: F401  (provides wengert_run_loop and the loops)
     interrupt,
     loading,
     native,
