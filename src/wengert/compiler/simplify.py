@@ -1,7 +1,7 @@
 """Jaxpr to simpler jaxpr.
 
-Calls are inlined, equal equations merged, unused ones removed, and loop-invariant work moves out. Constants
-are never folded: they are arguments of the compiled program.
+Calls are inlined, equal equations merged, unused ones removed, loop-invariant work moves out, and products that
+are transposed are formed in the other order. Constants are never folded: they are arguments of the compiled program.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.compiler.fission import split_products
+from wengert.compiler.turning import turn_products
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, eqn_effects, subjaxprs
 from wengert.prims.expansion import expansion, without_constants
 from wengert.transforms.dce import prune_eqns
@@ -47,7 +48,7 @@ def simplify(jaxpr: Jaxpr) -> Jaxpr:
         _merge(eqn, known, renamed, simpler, place)
     outvars = [_read(renamed, a) for a in outvars]
     simpler, _ = prune_eqns(simpler, outvars)
-    return jaxpr.replace(eqns=simpler, outvars=outvars)
+    return jaxpr.replace(eqns=turn_products(simpler, outvars), outvars=outvars)
 
 
 def _read(env: dict[Var, Atom], atom: Atom) -> Atom:
