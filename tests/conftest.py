@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Every jaxpr and every loop program is checked before and after each pass and transformation.
 os.environ.setdefault("WENGERT_ENABLE_CHECKS", "1")
@@ -22,6 +22,16 @@ _COMPILING = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("quick", max_examples=25, deadline=None, suppress_health_check=_COMPILING)
 settings.register_profile("ci", max_examples=300, deadline=None, suppress_health_check=_COMPILING)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_COMPILING)
+# As long, but the first program that fails is printed at once, as it was drawn: making it smaller can take hours.
+settings.register_profile(
+    "search",
+    max_examples=20_000,
+    deadline=None,
+    suppress_health_check=_COMPILING,
+    phases=[Phase.explicit, Phase.generate],
+    print_blob=True,
+    report_multiple_bugs=False,
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _CACHE = pytest.StashKey[str]()

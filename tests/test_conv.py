@@ -110,6 +110,25 @@ def test_interpreted(seed: int) -> None:
     np.testing.assert_array_equal(found, lax.conv_general_dilated(x, k, **config[2]))
 
 
+@pytest.mark.parametrize("seed", range(300, 316))
+def test_numbers_that_are_not_finite(seed: int) -> None:
+    """They reach the same results compiled and eagerly, whatever the phases."""
+    config = random_config(seed)
+    x, k = (np.array(v) for v in operands(config, np.float32))
+    k.flat[seed % k.size] = np.nan
+    x.flat[seed % x.size] = np.inf
+    expected = lax.conv_general_dilated(x, k, **config[2])
+    found = wengert.jit(lambda x, k: lax.conv_general_dilated(x, k, **config[2]))(x, k)
+    np.testing.assert_array_equal(found, expected, err_msg=str(config))
+
+
+def test_there_is_nothing_in_holes() -> None:
+    """An element of the kernel adds nothing where it meets a hole, be it NaN."""
+    x, k = np.ones((1, 1, 3), np.float32), np.array([[[np.nan, 1, 2]]], np.float32)
+    for f in (lax.conv_general_dilated, wengert.jit(lax.conv_general_dilated, static_argnums=(2, 3, 4))):
+        np.testing.assert_array_equal(f(x, k, (1,), ((0, 0),), (2,))[0, 0], [np.nan, 1, np.nan])
+
+
 def test_no_window_fits() -> None:
     x, k = np.ones((2, 3, 1), np.float32), np.ones((4, 3, 1), np.float32)
     for f in (lax.conv_general_dilated, wengert.jit(lax.conv_general_dilated, static_argnums=(2, 3))):

@@ -17,6 +17,7 @@ from wengert.compiler import nest, tile
 from wengert.compiler.affine import Affine, Axis
 from wengert.compiler.loops import F32, Buffer, For, Nest, Stmt, Store, View
 from wengert.compiler.tile import Dim, Place, Plan, Sum
+from wengert.prims.conv import Space, phases
 
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
@@ -26,24 +27,6 @@ _CROWDED, _GAP = 1024, 64  # bytes: strides that are multiples are avoided, by g
 _TURN = 1.1  # what it costs to add to sums in memory
 _NOWHERE = Buffer((), F32, "temp", "nowhere")  # of operands that are yet to be copied
 _WRITTEN_OUT = 16  # taps of a kernel axis whose windows move by more than 1
-
-
-class Space(NamedTuple):
-    """One spatial axis of one phase.
-
-    Window number t lies at `stride * t + hole * u + start` of the left operand for tap u, which is number
-    `first + step * u` of the kernel, and gives result number `phase + every * t`.
-    """
-
-    windows: int
-    stride: int
-    taps: int
-    hole: int
-    start: int
-    first: int
-    step: int
-    phase: int
-    every: int
 
 
 class Layout(NamedTuple):
@@ -74,25 +57,6 @@ class Sizes(NamedTuple):
     by_batch: bool
 
 
-def phases(size: int, window: int, count: int, stride: int, pad: int, base: int, hole: int) -> list[Space]:
-    """The phases of one spatial axis, of `count` results."""
-    every = base // math.gcd(base, stride)
-    step = base // math.gcd(base, hole)
-    found = []
-    for phase in range(min(every, count)):
-        number = -(-(count - phase) // every)
-        # the first tap that does not fall into a hole
-        first = next(
-            (u for u in range(min(window, step)) if (phase * stride + u * hole - pad) % base == 0), window
-        )
-        taps = max(0, -(-(window - first) // step))
-        start = (phase * stride + first * hole - pad) // base
-        found.append(
-            Space(number, stride * every // base, taps, hole * step // base, start, first, step, phase, every)
-        )
-    return found
-
-
 def lower_conv(
     block: Block,
     out: View,
@@ -115,7 +79,7 @@ def lower_conv(
         groups, xs[lhs[0]] // batch_group_count, ks[rhs[0]] // groups, ks[rhs[1]], batch_group_count > 1
     )
     spaces = [
-        phases(xs[lhs[n]], ks[rhs[n]], out.shape[spec[n]], s, lo, b, h)
+        phases(ks[rhs[n]], out.shape[spec[n]], s, lo, b, h)
         for n, s, (lo, _), b, h in zip(
             range(2, len(lhs)), window_strides, padding, lhs_dilation, rhs_dilation, strict=True
         )
@@ -189,7 +153,7 @@ class _Lowering:
     def plan_of(self, total: Sum) -> _Turns:
         """How a sum is computed: at once, or turn by turn over its first axis, so that what is read stays near."""
         plan = tile.plan_of(total)
-        found = _Turns(1, plan or Plan(0, 1, (), 0.0), plan.cycles if plan is not None else math.inf)
+        found = _Turns(1, plan or Plan(-1, 1, (), 0.0), plan.cycles if plan is not None else math.inf)
         first = total.reduced[0] if len(total.reduced) > 1 else None
         if first is not None and first.a and first.b:
             plan = tile.plan_of(total._replace(reduced=total.reduced[1:]))

@@ -74,8 +74,8 @@ class Place(NamedTuple):
 class Plan(NamedTuple):
     """How a sum of products is computed.
 
-    `vector` is the number of the axis along the lanes, counting the axes that are summed over after the others;
-    `blocks` are pairs of the number of an axis and by how much it is unrolled. `cycles` is the estimate.
+    `vector` is the number of the axis along the lanes, counting the axes that are summed over after the others,
+    or -1; `blocks` are pairs of the number of an axis and by how much it is unrolled. `cycles` is the estimate.
     """
 
     vector: int

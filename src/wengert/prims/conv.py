@@ -6,6 +6,7 @@ feature, spatial axes ...) of a kernel. As everywhere in machine learning, kerne
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -159,6 +160,47 @@ def conv_general_shape_tuple(
     return tuple([found[out.index(i)] for i in range(len(out))])
 
 
+# ----------------------------------------------------------------------------------------------------- phases
+
+
+class Space(NamedTuple):
+    """One spatial axis of one phase.
+
+    Window number t lies at `stride * t + hole * u + start` of the left operand for tap u, which is number
+    `first + step * u` of the kernel, and gives result number `phase + every * t`.
+    """
+
+    windows: int
+    stride: int
+    taps: int
+    hole: int
+    start: int
+    first: int
+    step: int
+    phase: int
+    every: int
+
+
+def phases(window: int, count: int, stride: int, pad: int, base: int, hole: int) -> list[Space]:
+    """The phases of one spatial axis, of `count` results: those that see the same part of the kernel, if the left
+    operand has `base - 1` holes between its elements."""
+    every = base // math.gcd(base, stride)
+    step = base // math.gcd(base, hole)
+    found = []
+    for phase in range(min(every, count)):
+        number = -(-(count - phase) // every)
+        # the first tap that does not fall into a hole
+        first = next(
+            (u for u in range(min(window, step)) if (phase * stride + u * hole - pad) % base == 0), window
+        )
+        taps = max(0, -(-(window - first) // step))
+        start = (phase * stride + first * hole - pad) // base
+        found.append(
+            Space(number, stride * every // base, taps, hole * step // base, start, first, step, phase, every)
+        )
+    return found
+
+
 # ---------------------------------------------------------------------------------------------- the primitive
 
 
@@ -259,28 +301,47 @@ def _conv_impl(
     work = accumulator(result)
     x = xp.transpose(x, lhs).astype(work, copy=False)
     k = xp.transpose(k, rhs).astype(work, copy=False)
-    kernel = k.shape[2:]
-    axes = zip(x.shape[2:], kernel, window_strides, padding, lhs_dilation, rhs_dilation)
-    counts = tuple([window_count(*axis) for axis in axes])
-    if 0 not in counts:  # else there may be less than nothing left of x
-        config = ((0, 0, 0), (0, 0, 0), *[(lo, hi, d - 1) for (lo, hi), d in zip(padding, lhs_dilation)])
-        x = np.ascontiguousarray(pad_p.impl(xp, x, work.type(0), padding_config=config))
-    groups, n, o = feature_group_count * batch_group_count, x.shape[0] // batch_group_count, k.shape[0]
-    if 0 in counts or 0 in x.shape or 0 in k.shape:
-        found = xp.zeros((n, o, *counts), work)
-    elif x.ndim == 3 and x.shape[:2] == k.shape[:2] == (1, 1) and window_strides == rhs_dilation == (1,):
-        # one signal and one kernel: NumPy does not write out the windows, which may be far larger than both
-        found = xp.correlate(x[0, 0], xp.conj(k[0, 0]), "valid")[None, None]
-    else:
-        p = _patches(x, kernel, counts, window_strides, rhs_dilation)
-        inputs, rest = k.shape[1], (*kernel, *counts)
-        # (batch groups, batch, feature groups, inputs, kernel ..., window ...)
-        p = p.reshape((batch_group_count, n, feature_group_count, inputs, *rest))
-        p = xp.moveaxis(p, 1, 2).reshape((groups, n, inputs * math.prod(kernel), math.prod(counts)))
-        weights = k.reshape((groups, 1, o // groups, inputs * math.prod(kernel)))
-        found = xp.matmul(weights, p)  # (groups, batch, outputs of a group, windows)
-        found = xp.moveaxis(found, 0, 1).reshape((n, o, *counts))
+    axes = zip(x.shape[2:], k.shape[2:], window_strides, padding, lhs_dilation, rhs_dilation)
+    counts = [window_count(*axis) for axis in axes]
+    found = xp.zeros((x.shape[0] // batch_group_count, k.shape[0], *counts), work)
+    # What is in holes is nothing, not zeros: an infinite element of the kernel there adds nothing to a sum.
+    spaces = [
+        phases(d, count, s, lo, b, h)
+        for d, count, s, (lo, _), b, h in zip(
+            k.shape[2:], counts, window_strides, padding, lhs_dilation, rhs_dilation
+        )
+    ]
+    for phase in itertools.product(*spaces) if 0 not in (*x.shape, *k.shape) else ():
+        if all(space.taps for space in phase):
+            where = tuple([slice(space.phase, None, space.every) for space in phase])
+            found[(..., *where)] = _dense_conv(xp, x, k, phase, feature_group_count, batch_group_count)
     return xp.transpose(found, tuple(np.argsort(out))).astype(result, copy=False)
+
+
+def _dense_conv(
+    xp: Any, x: Any, k: Any, phase: Sequence[Space], feature_groups: int, batch_groups: int
+) -> Any:
+    """The results of one phase, (batch, feature, space ...)."""
+    config, taps = [(0, 0, 0), (0, 0, 0)], []
+    for d, p in zip(x.shape[2:], phase):
+        end = p.start + p.stride * (p.windows - 1) + p.hole * (p.taps - 1) + 1
+        config.append((-p.start, end - d, 0))
+        taps.append(slice(p.first, p.first + p.step * p.taps, p.step))
+    x = np.ascontiguousarray(pad_p.impl(xp, x, x.dtype.type(0), padding_config=config))
+    k = k[(..., *taps)]
+    if x.ndim == 3 and x.shape[:2] == k.shape[:2] == (1, 1) and phase[0].stride == phase[0].hole == 1:
+        # one signal and one kernel: NumPy does not write out the windows, which may be far larger than both
+        return xp.correlate(x[0, 0], xp.conj(k[0, 0]), "valid")[None, None]
+    kernel, counts = k.shape[2:], tuple([p.windows for p in phase])
+    p = _patches(x, kernel, counts, tuple([p.stride for p in phase]), tuple([p.hole for p in phase]))
+    groups, n = feature_groups * batch_groups, x.shape[0] // batch_groups
+    inputs = k.shape[1]
+    # (batch groups, batch, feature groups, inputs, kernel ..., window ...)
+    p = p.reshape((batch_groups, n, feature_groups, inputs, *kernel, *counts))
+    p = xp.moveaxis(p, 1, 2).reshape((groups, n, inputs * math.prod(kernel), math.prod(counts)))
+    weights = k.reshape((groups, 1, k.shape[0] // groups, inputs * math.prod(kernel)))
+    found = xp.matmul(weights, p)  # (groups, batch, outputs of a group, windows)
+    return xp.moveaxis(found, 0, 1).reshape((n, k.shape[0], *counts))
 
 
 def _conv_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
@@ -467,7 +528,8 @@ def conv_general_dilated(
       rhs: by default of shape (output feature, input feature, space ...).
       window_strides: by how much the window moves, for each spatial axis.
       padding: "SAME", "SAME_LOWER", "VALID", or for each spatial axis a pair (before, after).
-      lhs_dilation, rhs_dilation: distances between elements of lhs and of the kernel.
+      lhs_dilation, rhs_dilation: distances between elements of lhs and of the kernel. There is nothing between
+        them: NaN in the kernel adds nothing there.
       dimension_numbers: letters such as ("NHWC", "HWIO", "NHWC"), or `ConvDimensionNumbers`.
       feature_group_count, batch_group_count: into how many independent groups features or batches fall.
       precision: accepted for compatibility; products are as exact as the dtype allows.
