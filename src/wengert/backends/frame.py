@@ -64,9 +64,15 @@ class Frame:
     """
 
     def __init__(
-        self, function: Function, deps: Dependencies, routines: Routines, pointers: dict[Buffer, Value]
+        self,
+        function: Function,
+        deps: Dependencies,
+        routines: Routines,
+        pointers: dict[Buffer, Value],
+        stop: Value | None = None,
     ):
         self.b = Builder(function)
+        self.stop = stop  # in the body of a parallel loop: where its status is
         self.routines = routines
         self.deps = deps
         self.pointers = pointers

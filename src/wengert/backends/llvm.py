@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wengert.backends import scalars, sorting, transposed, ufuncs, vectorise
+from wengert.backends import pacing, scalars, sorting, transposed, ufuncs, vectorise
 from wengert.backends.frame import Dependencies, Frame, memory_type
 from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Module, Value
 from wengert.backends.routines import Routines
@@ -38,7 +38,6 @@ from wengert.compiler.loops import (
     View,
     is_native,
 )
-from wengert.compiler.nest import work
 from wengert.compiler.rewrite import children, statements, values, walk
 
 _REGISTER_BYTES = 16  # temporaries that LLVM may keep in registers
@@ -76,6 +75,7 @@ class _Emitter:
             f'nounwind "min-legal-vector-width"="{vector_bits}" "prefer-vector-width"="{vector_bits}"'
         )
         self.routines = Routines(self.module, self.attributes, program.body)
+        self.pace = pacing.Pace()
         self.host_calls: list[Call] = []
         self.kernels = 0
 
@@ -114,7 +114,7 @@ class _Emitter:
                 if stmt.parallel and not frame.axes.keys() & {stmt.axis} and frame.vector is None:
                     self.parallel(frame, stmt)
                 else:
-                    self.loop(frame, stmt, *self.range(frame, stmt))
+                    self.long_loop(frame, stmt, *self.range(frame, stmt))
         elif isinstance(stmt, Store):
             self.store(frame, stmt)
         elif isinstance(stmt, Let):
@@ -208,6 +208,22 @@ class _Emitter:
         )
         return lo, hi
 
+    def long_loop(self, frame: Frame, stmt: For, lo: Value, hi: Value) -> None:
+        """A loop in place. If there is much to do in short iterations, in parts, between which the user may end it."""
+        part = self.pace.between(stmt, frame.lanes if frame.vector is not None else 1)
+        if part <= 1 or stmt.first is not None or stmt.end is not None:
+            self.loop(frame, stmt, lo, hi)
+            return
+        b, carried = frame.b, _carried(stmt)
+        with b.loop(lo, hi, part, [frame.names[n] for n in carried]) as loop:
+            frame.names.update(zip(carried, loop.carried, strict=True))
+            pacing.look(b, frame.stop)
+            frame.scopes.append({})
+            self.loop(frame, stmt, loop.index, b.smin(b.add(loop.index, b.const(I64, part)), hi))
+            frame.scopes.pop()
+            loop.next(*(frame.names[n] for n in carried))
+        frame.names.update(zip(carried, loop.results, strict=True))
+
     def loop(self, frame: Frame, stmt: For, lo: Value, hi: Value) -> None:
         """A loop in place, as vector code if that is possible and worth it."""
         inner = {s.axis for s in statements([stmt]) if isinstance(s, For)}
@@ -218,13 +234,12 @@ class _Emitter:
             elif isinstance(s, Let | Init | Accumulate):
                 changed.add(s.name)
         self._hoist(frame, stmt, inner, changed)
-        started = {s.name for s in statements(stmt.body) if isinstance(s, Init)}
-        accumulated = dict.fromkeys(s.name for s in statements(stmt.body) if isinstance(s, Accumulate))
-        carried = [name for name in accumulated if name not in started]
+        carried = _carried(stmt)
         tiles = transposed.tiles_of(stmt, self.vector_bits) if frame.vector is None else None
         lanes = 1 if frame.vector is not None else vectorise.lanes_of(stmt, self.vector_bits)
         if tiles is not None:
-            transposed.run(frame, tiles, lo, hi, self._statements)
+            column = self.pace.between(tiles.inner, tiles.lanes) > 0
+            transposed.run(frame, tiles, lo, hi, self._statements, look_often=column)
         elif lanes == 1:
             self._scalar_loop(frame, stmt, lo, hi, carried)
         elif not carried and stmt.first is None and stmt.end is None and vectorise.repeatable(stmt):
@@ -274,6 +289,8 @@ class _Emitter:
 
     def _run(self, frame: Frame, stmt: For, index: Value, lanes: int) -> None:
         saved = self._enter(frame, stmt.axis, index, lanes)
+        if self.pace.between(stmt, frame.lanes if frame.vector is not None else 1) == 1:
+            pacing.look(frame.b, frame.stop)
         cells, frame.cells = frame.cells, frame.cells or (stmt.batch and lanes > 1)
         for s in stmt.body:
             self.statement(frame, s)
@@ -348,11 +365,11 @@ class _Emitter:
         function = self.module.function(
             name,
             VOID,
-            [("ctx", PTR), ("lo", I64), ("hi", I64)],
+            [("ctx", PTR), ("lo", I64), ("hi", I64), ("stop", PTR)],
             attributes=self.attributes,
             linkage="internal",
         )
-        inner = Frame(function, self.deps, self.routines, {})
+        inner = Frame(function, self.deps, self.routines, {}, function.args[3])
         for n, (key, value) in enumerate(captured):
             loaded = inner.b.load(value.type, inner.b.gep(I64, function.args[0], n))
             if isinstance(key, Buffer):
@@ -366,12 +383,10 @@ class _Emitter:
         self.loop(inner, stmt, lo, hi)
         inner.b.ret()
         lanes = vectorise.lanes_of(stmt, self.vector_bits)
-        per_iteration = max(work(stmt.body), 1.0)
+        per_iteration = max(self.pace.work(stmt), 1.0)
         grain = max(1, int(_GRAIN_COST / per_iteration))
         grain = (grain + lanes - 1) // lanes * lanes
-        address = Value(f"@{name}", PTR)
-        count, least = b.const(I64, stmt.hi - stmt.lo), b.const(I64, grain)
-        b.call("wengert_parallel", VOID, [address, context, count, least])
+        pacing.share(b, name, context, stmt.hi - stmt.lo, grain, frame.stop)
 
     def _free(self, stmt: For) -> tuple[list[Buffer], list[Axis], list[str]]:
         """What the loop uses from outside: buffers, axes, names."""
@@ -429,7 +444,7 @@ class _Emitter:
         frame.axes[stmt.axis] = axis
         saved, frame.scopes = frame.scopes, [{}]
         innermost, frame.innermost = frame.innermost, None
-        self._check_interrupt(frame)
+        pacing.look(b, frame.stop)
         done = None
         if stmt.flag is not None:
             self.body(frame, stmt.condition)
@@ -458,28 +473,6 @@ class _Emitter:
             b.position(after)
             frame.pointers.update(zip(stmt.slots, moved, strict=True))
         frame.scopes, frame.innermost = saved, innermost
-
-    def _check_interrupt(self, frame: Frame) -> None:
-        """Return from the program if the user has pressed Ctrl-C."""
-        b = frame.b
-        flag = b.raw(I32, "load atomic i32, ptr @wengert_interrupted monotonic, align 4")
-        if "wengert_interrupted" not in self.module._declared:
-            self.module._declared["wengert_interrupted"] = "@wengert_interrupted = external global i32"
-        status = b.when(
-            b.icmp("ne", flag, 0),
-            lambda: [b.call("wengert_interrupt_check", I32, [])],
-            [b.const(I32, 0)],
-        )[0]
-        self._leave_if(frame, status)
-
-    def _leave_if(self, frame: Frame, status: Value) -> None:
-        b = frame.b
-        here = b.current
-        stop, go_on = b.block("stop", here), b.block("on", here)
-        b.cond_br(b.icmp("ne", status, 0), stop, go_on)
-        b.position(stop)
-        b.ret(status)
-        b.position(go_on)
 
     def branch(self, frame: Frame, stmt: Branch) -> None:
         b = frame.b
@@ -520,10 +513,10 @@ class _Emitter:
             self.gemm(frame, stmt, stmt.payload)
         elif isinstance(stmt.payload, RowSort):
             places = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
-            sorting.emit_call(b, stmt, places, self.attributes)
+            sorting.emit_call(b, stmt, places, self.attributes, frame.stop)
         elif isinstance(stmt.payload, Ufunc):
             places = [self.view(frame, v) for v in (*stmt.inputs, *stmt.outputs)]
-            ufuncs.emit_call(b, stmt, places, self.attributes)
+            ufuncs.emit_call(b, stmt, places, self.attributes, frame.stop)
         elif isinstance(stmt.payload, Fortran):
             self.fortran(frame, stmt, stmt.payload)
         else:
@@ -533,7 +526,7 @@ class _Emitter:
                 b.store(self.view(frame, view), b.gep(PTR, addresses, n))
             number = b.load(I64, b.gep(PTR, self.args, self.first_host + len(self.host_calls)))
             self.host_calls.append(stmt)
-            self._leave_if(frame, b.call("wengert_host_call", I32, [number, addresses]))
+            pacing.leave_if(b, b.call("wengert_host_call", I32, [number, addresses]), frame.stop)
 
     def gemm(self, frame: Frame, stmt: Call, g: Gemm) -> None:
         """BLAS counts columns first, so it computes the transposed product of the transposed operands."""
@@ -560,6 +553,7 @@ class _Emitter:
             b.call(routine, VOID, args)
             return
         with b.loop(0, g.batch, 1) as loop:
+            pacing.look(b, frame.stop)
             for position, pointer, stride in (
                 (6, bb, g.strides[1][0]),
                 (8, a, g.strides[0][0]),
@@ -588,6 +582,8 @@ class _Emitter:
             return self.module.data(f"real_{arg}_{real.kind}", real, [arg])
 
         with b.loop(0, routine.count, 1) as loop:
+            if routine.count > 1:
+                pacing.look(b, frame.stop)
             b.call(routine.name, VOID, [address(a, loop.index) for a in routine.args])
             loop.next()
 
@@ -596,6 +592,13 @@ class _Emitter:
 
     def _bytes(self, letter: str) -> Value:
         return self.module.data(f"letter_{letter}", I8, [ord(letter)])
+
+
+def _carried(loop: For) -> list[str]:
+    """The accumulators that a loop has from outside."""
+    started = {s.name for s in statements(loop.body) if isinstance(s, Init)}
+    accumulated = dict.fromkeys(s.name for s in statements(loop.body) if isinstance(s, Accumulate))
+    return [name for name in accumulated if name not in started]
 
 
 def _product(shape: Sequence[int]) -> int:

@@ -10,16 +10,19 @@ import math
 
 import numpy as np
 
-from wengert.backends import cpu
+from wengert.backends import cpu, pacing
 from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Builder, Module, Value
 from wengert.compiler.loops import Call, RowSort
 
 _WORTHWHILE = 100_000.0  # comparisons from which rows are shared among threads
 _GRAIN = 20_000.0  # comparisons that are worth handing to a thread
+_LONG_ROW = (
+    10_000  # elements of a row from which there is a look between rows, whether the user wants the end
+)
 _LEAST_RUN = 128  # candidates for the least elements that are collected at least before they are sorted
 
 
-def emit_call(b: Builder, stmt: Call, addresses: list[Value], attributes: str) -> None:
+def emit_call(b: Builder, stmt: Call, addresses: list[Value], attributes: str, stop: Value | None) -> None:
     """Code for a call of "sort" (addresses: rows) or "argsort" (keys, and places or nothing; places)."""
     job = stmt.payload
     assert isinstance(job, RowSort)
@@ -31,7 +34,7 @@ def emit_call(b: Builder, stmt: Call, addresses: list[Value], attributes: str) -
     function = b.module.function(
         f"rows{len(b.module._functions)}",
         VOID,
-        [("ctx", PTR), ("lo", I64), ("hi", I64)],
+        [("ctx", PTR), ("lo", I64), ("hi", I64), ("stop", PTR)],
         attributes=attributes,
         linkage="internal",
     )
@@ -39,6 +42,8 @@ def emit_call(b: Builder, stmt: Call, addresses: list[Value], attributes: str) -
     starts = [inner.load(PTR, inner.gep(PTR, function.args[0], n)) for n in range(2)]
     sizes = [stmt.inputs[0].dtype.itemsize, stmt.outputs[0].dtype.itemsize]
     with inner.loop(function.args[1], function.args[2], 1) as loop:
+        if job.n >= _LONG_ROW:
+            pacing.look(inner, function.args[3])
         rows = [
             inner.gep(I8, start, inner.mul(loop.index, inner.const(I64, job.n * size)))
             for start, size in zip(starts, sizes, strict=True)
@@ -50,12 +55,11 @@ def emit_call(b: Builder, stmt: Call, addresses: list[Value], attributes: str) -
     for n, value in enumerate(used):
         b.store(value, b.gep(PTR, context, n))
     comparisons = job.n * max(math.log2(job.n), 1.0)
-    address, count = Value(f"@{function.name}", PTR), b.const(I64, job.count)
     if job.count * comparisons < _WORTHWHILE:
-        b.call(function.name, VOID, [context, b.const(I64, 0), count])
+        none = b.inttoptr(b.const(I64, 0))  # rows of so few are not long
+        b.call(function.name, VOID, [context, b.const(I64, 0), b.const(I64, job.count), none])
         return
-    grain = b.const(I64, max(1, int(_GRAIN / comparisons)))
-    b.call("wengert_parallel", VOID, [address, context, count, grain])
+    pacing.share(b, function.name, context, job.count, max(1, int(_GRAIN / comparisons)), stop)
 
 
 def _sort_row(b: Builder, stmt: Call, rows: list[Value], attributes: str) -> None:

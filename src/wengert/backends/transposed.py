@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from wengert.backends import pacing
 from wengert.backends.frame import Frame, memory_type
 from wengert.backends.irbuilder import I64, Builder, Value
 from wengert.compiler.affine import Affine, Symbol
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_NODES = 40  # of the expressions, whose code is repeated for each column of a tile
 _MOST_TILES = 2  # that are in registers at a time
+_BESIDE = 2  # tiles beside each other that come in turn: memory is fetched by pairs of cache lines
 
 
 class Tiles:
@@ -83,26 +85,41 @@ def _may_repeat(expr: Expr) -> bool:
     return not isinstance(expr, Load) or not any(isinstance(t, Symbol) for t in expr.axes)
 
 
-def run(frame: Frame, tiles: Tiles, lo: Value, hi: Value, column: Callable[[Frame, For], None]) -> None:
-    """Emit the two loops; `column` emits the statements of the inner one. The last tiles overlap those before."""
+def run(
+    frame: Frame,
+    tiles: Tiles,
+    lo: Value,
+    hi: Value,
+    column: Callable[[Frame, For], None],
+    look_often: bool,
+) -> None:
+    """Emit the two loops; `column` emits the statements of the inner one. The last tiles overlap those before.
+
+    With `look_often` a row of tiles takes long.
+    """
     b, lanes = frame.b, tiles.lanes
     outer, inner = tiles.outer, tiles.inner
     saved = frame.innermost, frame.vector, frame.lanes
-    with b.loop(lo, hi, lanes) as rows:
-        first = b.smin(rows.index, b.const(I64, outer.hi - lanes))
+    with b.loop(lo, hi, _BESIDE * lanes) as rows:
+        end = b.smin(b.add(rows.index, b.const(I64, _BESIDE * lanes)), hi)
         with b.loop(inner.lo, inner.hi, lanes) as columns:
-            frame.innermost, frame.vector, frame.lanes = None, None, 1
-            frame.axes[outer.axis] = first
-            frame.axes[inner.axis] = b.smin(columns.index, b.const(I64, inner.hi - lanes))
-            frame.scopes.append({})
-            squares = [_transposed(b, _rows(frame, load, inner.axis, lanes)) for load in tiles.loads]
-            frame.scopes.pop()
-            frame.innermost, frame.vector, frame.lanes = inner.axis, inner.axis, lanes
-            for m in range(lanes):
-                frame.axes[outer.axis] = b.add(first, b.const(I64, m))
-                frame.scopes.append({e: s[m] for e, s in zip(tiles.loads, squares, strict=True)})
-                column(frame, inner)
+            with b.loop(rows.index, end, lanes) as beside:
+                if look_often:
+                    pacing.look(b, frame.stop)
+                first = b.smin(beside.index, b.const(I64, outer.hi - lanes))
+                frame.innermost, frame.vector, frame.lanes = None, None, 1
+                frame.axes[outer.axis] = first
+                frame.axes[inner.axis] = b.smin(columns.index, b.const(I64, inner.hi - lanes))
+                frame.scopes.append({})
+                squares = [_transposed(b, _rows(frame, load, inner.axis, lanes)) for load in tiles.loads]
                 frame.scopes.pop()
+                frame.innermost, frame.vector, frame.lanes = inner.axis, inner.axis, lanes
+                for m in range(lanes):
+                    frame.axes[outer.axis] = b.add(first, b.const(I64, m))
+                    frame.scopes.append({e: s[m] for e, s in zip(tiles.loads, squares, strict=True)})
+                    column(frame, inner)
+                    frame.scopes.pop()
+                beside.next()
             columns.next()
         rows.next()
     frame.innermost, frame.vector, frame.lanes = saved

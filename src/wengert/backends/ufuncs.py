@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from wengert.backends import pacing
 from wengert.backends.irbuilder import F32, F64, I8, I64, PTR, VOID, Builder, Module, Value
 from wengert.compiler.loops import Call, Ufunc
 
@@ -16,7 +17,7 @@ _TABLE: Final = "wengert_table_"
 _CONSTANTS: Final = {"f": F32, "d": F64}
 
 
-def emit_call(b: Builder, stmt: Call, addresses: list[Value], attributes: str) -> None:
+def emit_call(b: Builder, stmt: Call, addresses: list[Value], attributes: str, stop: Value | None) -> None:
     """Code for the passes of a loop; `addresses` are those of the views, inputs and then outputs."""
     job = stmt.payload
     assert isinstance(job, Ufunc)
@@ -32,8 +33,7 @@ def emit_call(b: Builder, stmt: Call, addresses: list[Value], attributes: str) -
     if job.work < _WORTHWHILE or count == 1:
         b.call(name, VOID, [context, b.const(I64, 0), b.const(I64, count), context])
         return
-    grain = b.const(I64, max(1, int(_GRAIN * count / job.work)))
-    b.call("wengert_parallel", VOID, [Value(f"@{name}", PTR), context, b.const(I64, count), grain])
+    pacing.share(b, name, context, count, max(1, int(_GRAIN * count / job.work)), stop)
 
 
 class _Pass:

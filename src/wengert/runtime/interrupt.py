@@ -1,7 +1,8 @@
 """Ctrl-C while a compiled program runs.
 
-Python handles a signal when its main thread runs bytecode; inside a long program it does not. So a program's
-sequential loops (scan, while) read a flag at every turn, which costs a load and a branch, and call a function
+Python handles a signal when its main thread runs bytecode; inside a long program it does not. So a program reads a
+flag now and then: at every turn of a sequential loop (scan, while), between the pieces of a parallel one, and
+in nests with so much work that it takes long (`backends.pacing`). That costs a load and a branch; a function is called
 only if the flag is set:
 
     %flag = load atomic i32, ptr @wengert_interrupted monotonic, align 4
@@ -15,7 +16,14 @@ usually), the program returns `INTERRUPTED` and the call raises that very except
 program goes on. Other threads never run signal handlers, in Python as here: for them the check returns 0 at
 once, but for those that `cancel` names.
 
-A single BLAS or LAPACK call, or one loop nest that is not sequential, runs to its end first.
+A parallel loop belongs to the thread that started it, and ends if that one has to. Its pieces, in whatever thread,
+are given the place of its status, and call
+
+    i32 @wengert_interrupt_look(ptr %stop)
+
+which checks for the thread that runs it, and lets the others know by %stop.
+
+A single call of BLAS or LAPACK, a sort of one row, and a Python function that is called back run to their ends first.
 """
 
 from __future__ import annotations
@@ -46,6 +54,8 @@ declare i64 @PyThread_get_thread_ident()
 declare i32 @PyGILState_Ensure()
 declare void @PyGILState_Release(i32)
 declare i32 @PyErr_CheckSignals()
+declare ptr @PyObject_CallNoArgs(ptr)
+declare void @Py_DecRef(ptr)
 
 define i32 @wengert_interrupt_check() {
 entry:
@@ -73,7 +83,46 @@ never:
   ret i32 0
 }
 
-; The main thread goes into a long program. Gives what wengert_interrupt_leave takes; -1 in other threads.
+; In a piece of a parallel loop, whose status is at %stop.
+define i32 @wengert_interrupt_look(ptr %stop) {
+entry:
+  %before = load atomic i32, ptr %stop monotonic, align 4
+  %stopped = icmp ne i32 %before, 0
+  br i1 %stopped, label %tell, label %check
+check:
+  %found = call i32 @wengert_interrupt_check()
+  %good = icmp eq i32 %found, 0
+  br i1 %good, label %go_on, label %end
+end:
+  store atomic i32 %found, ptr %stop monotonic, align 4
+  br label %tell
+tell:
+  ; the other threads are to look, too
+  %status = phi i32 [ %before, %entry ], [ %found, %end ]
+  store atomic i32 1, ptr @wengert_interrupted monotonic, align 4
+  ret i32 %status
+go_on:
+  ret i32 0
+}
+
+; Call a Python function without arguments. Gives 0, or 2 if it raised something, which the program raises then.
+define i32 @wengert_interrupt_call(ptr %function) {
+entry:
+  %gil = call i32 @PyGILState_Ensure()
+  %result = call ptr @PyObject_CallNoArgs(ptr %function)
+  %failed = icmp eq ptr %result, null
+  br i1 %failed, label %done, label %good
+good:
+  call void @Py_DecRef(ptr %result)
+  br label %done
+done:
+  %status = phi i32 [ 2, %entry ], [ 0, %good ]
+  call void @PyGILState_Release(i32 %gil)
+  ret i32 %status
+}
+
+; The main thread goes into a long program. Gives what wengert_interrupt_leave takes; -1 in other threads; -2 if an
+; exception was raised meanwhile.
 define i64 @wengert_interrupt_enter() {
 entry:
   %thread = call i64 @PyThread_get_thread_ident()
@@ -92,8 +141,12 @@ watched:
 start:
   store i32 1, ptr @wengert_interrupt_watching
   %hook = load ptr, ptr @wengert_interrupt_start
-  call void %hook()
-  br label %done
+  %failed = call i32 @wengert_interrupt_call(ptr %hook)
+  %raised = icmp ne i32 %failed, 0
+  br i1 %raised, label %give_up, label %done
+give_up:
+  call void @wengert_interrupt_leave(i64 %before)
+  ret i64 -2
 done:
   ret i64 %before
 unwatched:
@@ -141,7 +194,16 @@ _code: cpu.LoadedCode | None = None
 _keep: list[Any] = []
 
 
+def _cpython_symbol(name: str) -> int | None:
+    try:
+        symbol = getattr(ctypes.pythonapi, name)
+    except AttributeError:
+        return None
+    return ctypes.cast(symbol, ctypes.c_void_p).value
+
+
 def _start_watcher() -> None:
+    """Called by address, so that what a signal handler raises meanwhile is not lost as it is in callbacks of ctypes."""
     watch = ctypes.CFUNCTYPE(None)(_loaded().address("wengert_interrupt_watch"))
     # If no thread can be started (the interpreter is ending), Ctrl-C waits for the program's end.
     with contextlib.suppress(RuntimeError):
@@ -153,9 +215,18 @@ def _main_thread_is(ident: int | None) -> None:
 
 
 def _after_fork() -> None:
+    global _cancelled
     if _code is not None:
-        ctypes.c_int32.from_address(_code.address("wengert_interrupt_watching")).value = 0
-        _main_thread_is(threading.get_ident())
+        for name in ("wengert_interrupt_watching", "wengert_interrupt_cancelled", "wengert_interrupted"):
+            ctypes.c_int32.from_address(_code.address(name)).value = 0
+        _cancelled = frozenset()
+        if (
+            ctypes.c_int64.from_address(_code.address("wengert_interrupt_main")).value
+            != threading.get_ident()
+        ):
+            # the thread that forked is the main one now, and the program of the one that was is not here
+            ctypes.c_int64.from_address(_code.address("wengert_interrupt_running")).value = 0
+            _main_thread_is(threading.get_ident())
 
 
 def _loaded() -> cpu.LoadedCode:
@@ -164,14 +235,11 @@ def _loaded() -> cpu.LoadedCode:
         if _code is not None:
             return _code
         code = cpu.load_routines("interrupt", _IR, __file__)
-        # PYFUNCTYPE: the caller holds the GIL.
-        hook = ctypes.PYFUNCTYPE(None)(_start_watcher)
-        _keep.append(hook)
         ask = ctypes.CFUNCTYPE(ctypes.c_int32)(_status_here)  # takes the GIL itself
         _keep.append(ask)
-        for name, function in (("start", hook), ("ask", ask)):
-            slot = ctypes.c_void_p.from_address(code.address(f"wengert_interrupt_{name}"))
-            slot.value = ctypes.cast(function, ctypes.c_void_p).value
+        start = id(_start_watcher), ctypes.cast(ask, ctypes.c_void_p).value
+        for name, address in zip(("start", "ask"), start, strict=True):
+            ctypes.c_void_p.from_address(code.address(f"wengert_interrupt_{name}")).value = address
         _code = code
     _main_thread_is(threading.main_thread().ident)
     os.register_at_fork(after_in_child=_after_fork)
@@ -202,4 +270,6 @@ def _address(name: str) -> int:
     return _loaded().address(name)
 
 
+cpu.add_provider("Py", _cpython_symbol)
+cpu.add_provider("_Py", _cpython_symbol)
 cpu.add_provider("wengert_interrupt", _address)

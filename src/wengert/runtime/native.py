@@ -94,7 +94,11 @@ number:
 }
 
 define internal i32 @run_long(ptr %program, ptr %slots) {
+entry:
   %before = call i64 @wengert_interrupt_enter()
+  %raised = icmp eq i64 %before, -2
+  br i1 %raised, label %interrupted, label %run
+run:
   %thread = call ptr @PyEval_SaveThread()
   %mode = call i64 @flush_denormals()
   %status = call i32 %program(ptr %slots)
@@ -102,12 +106,35 @@ define internal i32 @run_long(ptr %program, ptr %slots) {
   call void @PyEval_RestoreThread(ptr %thread)
   call void @wengert_interrupt_leave(i64 %before)
   ret i32 %status
+interrupted:
+  ret i32 2
 }
 
-declare i32 @wengert_host_callback(i64, ptr)
+; What a signal handler raises on the way to the Python function's first statement gets to the program's caller: that
+; would be lost in a callback of ctypes.
+@wengert_host_function = global ptr null
+declare i32 @PyGILState_Ensure()
+declare void @PyGILState_Release(i32)
+declare ptr @PyObject_CallFunction(ptr, ptr, ...)
+declare i64 @PyLong_AsLong(ptr)
+declare void @Py_DecRef(ptr)
 define i32 @wengert_host_entry(i64 %number, ptr %addresses) {
+entry:
   %mode = call i64 @keep_denormals()
-  %status = call i32 @wengert_host_callback(i64 %number, ptr %addresses)
+  %gil = call i32 @PyGILState_Ensure()
+  %function = load ptr, ptr @wengert_host_function
+  %result = call ptr (ptr, ptr, ...) @PyObject_CallFunction(
+      ptr %function, ptr @number_and_address, i64 %number, ptr %addresses)
+  %failed = icmp eq ptr %result, null
+  br i1 %failed, label %done, label %returned
+returned:
+  %word = call i64 @PyLong_AsLong(ptr %result)
+  %said = trunc i64 %word to i32
+  call void @Py_DecRef(ptr %result)
+  br label %done
+done:
+  %status = phi i32 [ 2, %entry ], [ %said, %returned ]
+  call void @PyGILState_Release(i32 %gil)
   call void @restore_denormals(i64 %mode)
   ret i32 %status
 }
@@ -172,14 +199,6 @@ _definitions: dict[int, _MethodDef] = {}
 _entry_code: cpu.LoadedCode | None = None
 
 
-def _cpython_symbol(name: str) -> int | None:
-    try:
-        symbol = getattr(ctypes.pythonapi, name)
-    except AttributeError:
-        return None
-    return ctypes.cast(symbol, ctypes.c_void_p).value
-
-
 def make_function(name: str, address: int, flags: int, self: Any) -> Callable[..., Any]:
     """A Python callable of a native function; `flags` (METH_O, METH_FASTCALL) says which signature it has."""
     definition = _definitions.get(address)
@@ -199,8 +218,11 @@ def _load_entry() -> cpu.LoadedCode:
     with cpu.lock:
         if _entry_code is None:
             message = ir_string("wrong_count", "the program takes %zd addresses, %zd were given")
+            message += ir_string("number_and_address", "LK")
             bodies = _ENTRY_BODY.replace("KIND", "short") + _ENTRY_BODY.replace("KIND", "long")
-            _entry_code = cpu.load_routines("entry", message + denormals_ir() + _ENTRY_IR + bodies, __file__)
+            code = cpu.load_routines("entry", message + denormals_ir() + _ENTRY_IR + bodies, __file__)
+            ctypes.c_void_p.from_address(code.address("wengert_host_function")).value = id(_host_call)
+            _entry_code = code
         return _entry_code
 
 
@@ -227,7 +249,6 @@ def make_entry(program_address: int, n_args: int, release_gil: bool) -> Callable
 _host_calls: dict[int, tuple[Callable[..., Any], int]] = {}
 _host_call_numbers = itertools.count(1)
 _pending: dict[int, BaseException] = {}
-_HostCall: Final = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p)
 
 
 def register_host_call(function: Callable[..., Any], n_addresses: int) -> int:
@@ -247,17 +268,14 @@ def release_host_call(number: int) -> None:
     _host_calls.pop(number, None)
 
 
-def _host_call(number: int, addresses: int | None) -> int:
+def _host_call(number: int, addresses: int) -> int:
     try:
         function, n = _host_calls[number]
-        function(*((ctypes.c_size_t * n).from_address(addresses or 0) if n else ()))
-    except BaseException as error:  # anything that got out here would be printed and lost
+        function(*((ctypes.c_size_t * n).from_address(addresses) if n else ()))
+    except BaseException as error:
         _pending[threading.get_ident()] = error
         return HOST_ERROR
     return OK
-
-
-_host_call_pointer: Final = _HostCall(_host_call)
 
 
 def raise_pending() -> None:
@@ -268,11 +286,7 @@ def raise_pending() -> None:
 
 
 def _host_call_address(name: str) -> int | None:
-    if name == "wengert_host_callback":
-        return ctypes.cast(_host_call_pointer, ctypes.c_void_p).value
     return (_entry_code or _load_entry()).address("wengert_host_entry")
 
 
-cpu.add_provider("Py", _cpython_symbol)
-cpu.add_provider("_Py", _cpython_symbol)
 cpu.add_provider("wengert_host_call", _host_call_address)

@@ -2,15 +2,18 @@
 
 A program calls
 
-    void @wengert_parallel(ptr %fn, ptr %ctx, i64 %n, i64 %grain)
+    i32 @wengert_parallel(ptr %fn, ptr %ctx, i64 %n, i64 %grain)
 
-which runs `fn(ctx, lo, hi)` (void, three arguments) over pieces that make up [0, n), on the team and on the
+which runs `fn(ctx, lo, hi, stop)` (void) over pieces that make up [0, n), on the team and on the
 calling thread, and returns when all are done. Every piece but the last is a multiple of `grain` long and
 starts at one. Where n is no more than `grain`, where the team is one thread, and where the team is taken (a
-loop inside a loop, or a program in another Python thread), it is one call `fn(ctx, 0, n)`.
+loop inside a loop, or a program in another Python thread), the calling thread runs all pieces.
+
+It returns 0, or the status with which the program is to end (`interrupt`); then some pieces were not run, or not to
+their ends. A piece that takes long calls `wengert_interrupt_look(stop)` now and then, and returns if that is not 0.
 
 How it works. Thread k of T owns the k-th part of the range, so that sweep after sweep it finds its part in
-its cache; it takes the part in about four pieces, with an atomic add, and when it has no more, helps the
+its cache; it takes the part in four pieces or more, with an atomic add, and when it has no more, helps the
 others with theirs. So a thread that the system has put aside delays nobody, except for a piece that it holds:
 a loop does not wait for workers to wake up. The call ends when no piece is left and no worker is active.
 
@@ -32,10 +35,12 @@ from typing import Final
 
 from wengert.backends import cpu
 from wengert.config import current
+from wengert.runtime import interrupt as _interrupt  # noqa: F401  (provides wengert_interrupt_...)
 from wengert.runtime.floating import denormals_ir
 
 _SPIN_SECONDS: Final = 50e-6
 _MAX_THREADS: Final = 1024
+_LONGEST_PIECE: Final = 256  # grains: between two pieces a thread looks whether the loop is to end
 
 # Fields on a cache line of their own where threads write to them at the same time.
 _STATE_IR: Final = """
@@ -54,6 +59,10 @@ _STATE_IR: Final = """
 @job_ctx = internal global ptr null
 @job_parts = internal global i64 0
 @job_chunk = internal global i64 0
+@job_stop = internal global i32 0, align 128
+@wengert_interrupted = external global i32
+declare i32 @wengert_interrupt_look(ptr)
+declare i32 @wengert_interrupt_call(ptr)
 @mutex = internal global [128 x i8] zeroinitializer, align 128
 @condition = internal global [128 x i8] zeroinitializer, align 128
 declare i32 @sched_yield()
@@ -67,6 +76,47 @@ PAUSE_DECLARATION
 """
 
 _LOOP_IR: Final = """
+; Whether the loop with its status at %stop is to end.
+define internal i32 @look(ptr %stop) {
+entry:
+  %status = load atomic i32, ptr %stop monotonic, align 4
+  %stopped = icmp ne i32 %status, 0
+  br i1 %stopped, label %end, label %flag
+flag:
+  %flagged = load atomic i32, ptr @wengert_interrupted monotonic, align 4
+  %quiet = icmp eq i32 %flagged, 0
+  br i1 %quiet, label %end, label %ask
+ask:
+  %found = call i32 @wengert_interrupt_look(ptr %stop)
+  ret i32 %found
+end:
+  ret i32 %status
+}
+
+; Run all pieces here.
+define internal i32 @alone(ptr %fn, ptr %ctx, i64 %n, i64 %chunk) {
+entry:
+  %stop = alloca i32, align 4
+  store i32 0, ptr %stop
+  br label %loop
+loop:
+  %lo = phi i64 [ 0, %entry ], [ %end, %run ]
+  %more = icmp slt i64 %lo, %n
+  br i1 %more, label %check, label %done
+check:
+  %status = call i32 @look(ptr %stop)
+  %good = icmp eq i32 %status, 0
+  br i1 %good, label %run, label %done
+run:
+  %end = add i64 %lo, %chunk
+  %hi = call i64 @llvm.smin.i64(i64 %end, i64 %n)
+  call void %fn(ptr %ctx, i64 %lo, i64 %hi, ptr %stop)
+  br label %loop
+done:
+  %last = load atomic i32, ptr %stop monotonic, align 4
+  ret i32 %last
+}
+
 ; Take pieces, first of one's own part, then of the others', until none is left.
 define internal void @work(i64 %index) {
 entry:
@@ -84,6 +134,10 @@ part:
   %hi = load i64, ptr %p.hi
   br label %look
 look:
+  %status = call i32 @look(ptr @job_stop)
+  %stopped = icmp ne i32 %status, 0
+  br i1 %stopped, label %done, label %see
+see:
   %seen = load atomic i64, ptr %p monotonic, align 8
   %left = icmp slt i64 %seen, %hi
   br i1 %left, label %take, label %next
@@ -94,7 +148,7 @@ take:
 run:
   %end = add i64 %lo, %chunk
   %end.hi = call i64 @llvm.smin.i64(i64 %end, i64 %hi)
-  call void %fn(ptr %ctx, i64 %lo, i64 %end.hi)
+  call void %fn(ptr %ctx, i64 %lo, i64 %end.hi, ptr @job_stop)
   br label %look
 next:
   %turn.next = add i64 %turn, 1
@@ -117,7 +171,8 @@ entry:
   %per = sdiv i64 %units, %parts
   %extra = srem i64 %units, %parts
   %quarter = sdiv i64 %per, 4
-  %pieces = call i64 @llvm.smax.i64(i64 %quarter, i64 1)
+  %short = call i64 @llvm.smin.i64(i64 %quarter, i64 LONGEST)
+  %pieces = call i64 @llvm.smax.i64(i64 %short, i64 1)
   %chunk = mul i64 %pieces, %grain
   store i64 %parts, ptr @job_parts
   store i64 %chunk, ptr @job_chunk
@@ -158,7 +213,7 @@ done:
   ret void
 }
 
-define void @wengert_parallel(ptr %fn, ptr %ctx, i64 %n, i64 %grain.asked) {
+define i32 @wengert_parallel(ptr %fn, ptr %ctx, i64 %n, i64 %grain.asked) {
 entry:
   %grain = call i64 @llvm.smax.i64(i64 %grain.asked, i64 1)
   %small = icmp sle i64 %n, %grain
@@ -176,8 +231,12 @@ ours:
   br i1 %absent, label %start, label %ready
 start:
   %hook = load ptr, ptr @wengert_team_start
-  call void %hook()
-  br label %ready
+  %raised = call i32 @wengert_interrupt_call(ptr %hook)
+  %started = icmp eq i32 %raised, 0
+  br i1 %started, label %ready, label %give.in
+give.in:
+  store atomic i32 0, ptr @lock release, align 4
+  ret i32 %raised
 ready:
   %size = load atomic i32, ptr @wengert_team_size monotonic, align 4
   %team = icmp sgt i32 %size, 1
@@ -187,6 +246,7 @@ give.up:
   br label %serial
 run:
   %threads = sext i32 %size to i64
+  store atomic i32 0, ptr @job_stop monotonic, align 4
   store ptr %fn, ptr @job_fn
   store ptr %ctx, ptr @job_ctx
   call void @divide(i64 %n, i64 %grain, i64 %threads)
@@ -197,7 +257,7 @@ run:
   %spin = load i32, ptr @wengert_team_spin
   br label %wait
 wait:
-  %turn = phi i32 [ 0, %run ], [ %turn1, %pause ], [ %turn, %yield ]
+  %turn = phi i32 [ 0, %run ], [ %turn1, %pause ], [ %spin, %wait.on ]
   %active = load atomic i32, ptr @active seq_cst, align 4
   %over = icmp eq i32 %active, 0
   br i1 %over, label %finish, label %busy
@@ -210,18 +270,26 @@ pause:
   br label %wait
 yield:
   %y = call i32 @sched_yield()
+  %known = load atomic i32, ptr @job_stop monotonic, align 4
+  %ending = icmp ne i32 %known, 0
+  br i1 %ending, label %tell, label %ask
+tell:
+  ; somebody may have taken back the flag before all have seen it
+  store atomic i32 1, ptr @wengert_interrupted monotonic, align 4
+  br label %wait.on
+ask:
+  %asked = call i32 @look(ptr @job_stop)
+  br label %wait.on
+wait.on:
   br label %wait
 finish:
+  %status = load atomic i32, ptr @job_stop monotonic, align 4
   store atomic i32 0, ptr @lock release, align 4
-  ret void
+  ret i32 %status
 serial:
-  %some = icmp sgt i64 %n, 0
-  br i1 %some, label %whole, label %none
-whole:
-  call void %fn(ptr %ctx, i64 0, i64 %n)
-  ret void
-none:
-  ret void
+  %piece = mul i64 %grain, LONGEST
+  %found = call i32 @alone(ptr %fn, ptr %ctx, i64 %n, i64 %piece)
+  ret i32 %found
 }
 
 ; `first` is the generation when the worker was made: it must not miss what happens until it is here.
@@ -311,6 +379,7 @@ define void @wengert_team_reset() {
   store i32 0, ptr @sleepers
   store i32 0, ptr @open
   store i32 0, ptr @active
+  store i32 0, ptr @job_stop
   call void @llvm.memset.p0.i64(ptr @mutex, i8 0, i64 128, i1 false)
   call void @llvm.memset.p0.i64(ptr @condition, i8 0, i64 128, i1 false)
   %a = call i32 @pthread_mutex_init(ptr @mutex, ptr null)
@@ -341,7 +410,7 @@ def _team_ir() -> str:
     return (
         _STATE_IR.replace("PAUSE_DECLARATION", declaration)
         + denormals_ir()
-        + _LOOP_IR.replace("PAUSE", pause)
+        + _LOOP_IR.replace("PAUSE", pause).replace("LONGEST", str(_LONGEST_PIECE))
     )
 
 
@@ -378,9 +447,8 @@ class _Team:
         self.dismiss = ctypes.CFUNCTYPE(None)(code.address("wengert_team_dismiss"))
         self.reset = ctypes.CFUNCTYPE(None)(code.address("wengert_team_reset"))
         self.reset()
-        self.hook = ctypes.CFUNCTYPE(None)(self.start)
-        hook = ctypes.c_void_p.from_address(code.address("wengert_team_start"))
-        hook.value = ctypes.cast(self.hook, ctypes.c_void_p).value
+        self.hook = self.start
+        ctypes.c_void_p.from_address(code.address("wengert_team_start")).value = id(self.hook)
         spin = ctypes.c_int32.from_address(code.address("wengert_team_spin"))
         spin.value = self._measure_spin()
 
