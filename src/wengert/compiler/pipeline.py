@@ -112,7 +112,7 @@ def total_work(body: list[Stmt]) -> float:
     for stmt in body:
         inner = bodies(stmt)
         if isinstance(stmt, Loop):
-            total += (stmt.trips or 1000) * sum(total_work(b) + 10.0 for b in inner)
+            total += (stmt.trips or 10_000) * sum(total_work(b) + 10.0 for b in inner)
         elif isinstance(stmt, Branch):
             total += max(total_work(b) for b in inner)
         else:
