@@ -22,10 +22,10 @@ _COMPILING = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("quick", max_examples=25, deadline=None, suppress_health_check=_COMPILING)
 settings.register_profile("ci", max_examples=300, deadline=None, suppress_health_check=_COMPILING)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_COMPILING)
-# As long, but the first program that fails is printed at once, as it was drawn: making it smaller can take hours.
+# The first program that fails is printed at once, as it was drawn: to make it smaller can take hours.
 settings.register_profile(
     "search",
-    max_examples=20_000,
+    max_examples=5_000,
     deadline=None,
     suppress_health_check=_COMPILING,
     phases=[Phase.explicit, Phase.generate],
