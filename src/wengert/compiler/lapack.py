@@ -1,4 +1,4 @@
-"""Decompositions of larger matrices: calls of LAPACK, through addresses of its routines, without a way to Python.
+"""Elimination and reflections of larger matrices: calls of LAPACK, by the addresses of its routines.
 
 LAPACK counts columns first. So operands are packed, transposed, into memory of the call's own, where it works in
 place; what it found is unpacked by a nest, which puts NaN where the routine says that it failed.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wengert.compiler import complexes
 from wengert.compiler.affine import Affine, Axis
 from wengert.compiler.loops import (
     BOOL,
@@ -34,7 +35,10 @@ from wengert.compiler.loops import (
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
 
-_BLOCK = 64  # columns that LAPACK works on at a time, for the size of its work arrays
+BLOCK = 64  # columns that LAPACK works on at a time, for the size of its work arrays
+# What its products of reflections take beside that: triangular factors of blocks of them.
+FACTORS = (BLOCK + 1) * BLOCK
+_LARGEST = 20_000  # rows or columns
 
 
 class Stack:
@@ -44,7 +48,9 @@ class Stack:
         self.block, self.batch, self.dtype = block, tuple(batch), dtype
         self.count = math.prod(self.batch)
         self._shared: set[Buffer] = set()
-        self.letter = {"float32": "s", "float64": "d"}[dtype.name]
+        self.complex = dtype.kind == "c"
+        self.real_dtype = complexes.part_dtype(dtype) if self.complex else dtype
+        self.letter = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}[dtype.name]
 
     # ---- memory
 
@@ -86,19 +92,24 @@ class Stack:
 
     # ---- calls
 
+    def number(self, value: float) -> complex:
+        """A number of the dtype."""
+        return complex(value) if self.complex else float(value)
+
     def call(
-        self, name: str, *args: float | str | View, reads: Sequence[View], writes: Sequence[View]
+        self, name: str, *args: complex | str | View, reads: Sequence[View], writes: Sequence[View]
     ) -> None:
         """Append the calls.
 
         Args:
+          name: of the routine, without the letter of the dtype.
           args: of the routine: numbers (int32, or of the dtype), letters, and memory, of which each call gets its
             part.
           reads, writes: the memory that has to be filled before, and what the routine fills.
         """
         views = [*reads, *writes]
 
-        def given(arg: float | str | View) -> float | str | Part:
+        def given(arg: complex | str | View) -> complex | str | Part:
             if not isinstance(arg, View):
                 return arg
             shared = not self.batch or arg.buffer in self._shared
@@ -113,13 +124,76 @@ class Stack:
         return exprs.op("eq", self.load(info, *index), exprs.const(0, I32))
 
     def or_nan(self, fine: Expr, value: Expr) -> Expr:
-        nan = self.block.exprs.const(np.nan, value.dtype)
-        return self.block.exprs.op("select", fine, value, nan)
+        """The value, where all is well."""
+        nan = self.block.exprs.const(
+            complex(np.nan, np.nan) if value.dtype.kind == "c" else np.nan, value.dtype
+        )
+        return self.block.op("select", fine, value, nan)
 
 
-def has(dtype: DType, *sizes: int) -> bool:
-    """Whether there is native code for matrices of the dtype: for real ones that aren't empty."""
-    return dtype.name in ("float32", "float64") and 0 not in sizes
+def finite(block: Block, x: Expr) -> Expr:
+    """Whether a number is finite."""
+    if x.dtype.kind != "c":
+        return block.op("is_finite", x)
+    return block.op("and", *(block.op("is_finite", part) for part in complexes.parts(block.exprs, x)))
+
+
+class Checked:
+    """Matrices or vectors of which some may not be finite: on that some routines do not end.
+
+    The matrices are packed without what isn't finite, and the results of those that had it are NaN.
+    """
+
+    def __init__(self, s: Stack, *operands: Operand):
+        self.s = s
+        self.packed: list[View] = []
+        self._finite: list[View] = []
+        for operand in operands:
+            operand.view()
+            if operand.aval.ndim - len(s.batch) == 2:
+                self.packed.append(s.packed(operand, self.cleared))
+            self._finite.append(self._check(operand))
+
+    def cleared(self, x: Expr) -> Expr:
+        """A number, or zero in the place of one that isn't finite."""
+        block = self.s.block
+        return block.op("select", finite(block, x), x, block.exprs.const(0, x.dtype))
+
+    def _check(self, operand: Operand) -> View:
+        """Where it is stored whether all elements of each matrix, or vector, are finite."""
+        block, found = self.s.block, self.s.empty(dtype=BOOL)
+        axes, index = block.domain(operand.aval.shape)
+        rank = operand.aval.ndim - len(self.s.batch)
+        inner = [t for i in index[len(index) - rank :] for t, _ in i.terms]
+        value = finite(block, operand.at(index))
+        outer, within = [x for x in axes if x not in inner], [x for x in axes if x in inner]
+        where = (*found.prefix, *index[: len(index) - rank])
+        true = block.exprs.const(True, BOOL)
+        how = (within, "and", true) if within else ()
+        block.stmts.append(Nest(found, where, outer, value, *how))
+        return found
+
+    def fine(self, info: View | None, index: Sequence[Affine]) -> Expr:
+        """Whether the operands were finite, and the routine says that it has done its work."""
+        s = self.s
+        tests = [s.load(view, *index) for view in self._finite]
+        if info is not None:
+            tests.append(s.succeeded(info, index))
+        fine = tests[0]
+        for test in tests[1:]:
+            fine = s.block.op("and", fine, test)
+        return fine
+
+    def found(self, info: View | None, index: Sequence[Affine], value: Expr) -> Expr:
+        """The value, or NaN."""
+        return self.s.or_nan(self.fine(info, index), value)
+
+
+def has(dtype: DType, *shape: int) -> bool:
+    """Whether LAPACK takes matrices of the dtype and these sizes: its work arrays have int32 sizes."""
+    return (
+        dtype.name in ("float32", "float64", "complex64", "complex128") and max(shape, default=0) < _LARGEST
+    )
 
 
 def solve(block: Block, out: View, a: Operand, b: Operand) -> None:
@@ -218,8 +292,18 @@ def determinant(block: Block, out: View, a: Operand) -> None:
     pivot = s.at(factors, [*index, i, i])
     stays = block.op("eq", s.load(pivots, *index, i), block.exprs.index(i + 1, I32))
     value = block.op("select", stays, pivot, block.op("neg", pivot))
-    one = block.exprs.const(1, out.dtype)
-    block.stmts.append(Nest(out, (*out.prefix, *index), axes, value, [along], "mul", one))
+    one, where = block.exprs.const(1, out.dtype), (*out.prefix, *index)
+    if not s.complex:
+        block.stmts.append(Nest(out, where, axes, value, [along], "mul", one))
+        return
+    product = block.op("mul", block.exprs.load(out.buffer, where), value)
+    body: list[Stmt] = [
+        Store(out.buffer, where, one),
+        For(along, 0, n, [Store(out.buffer, where, product)], ordered=True),
+    ]
+    for axis in reversed(axes):
+        body = [For(axis, 0, axis.size, body)]
+    block.stmts += body
 
 
 def cholesky(block: Block, out: View, a: Operand) -> None:
@@ -254,24 +338,59 @@ def triangular_solve(
     *batch, rows, columns = b.aval.shape
     s = Stack(block, batch, out.dtype)
     matrix = a.view()
+    if s.complex and conjugate_a and not transpose_a:  # for which there is no letter
+        matrix = s.empty(*a.aval.shape[-2:])
+        s.store(matrix, lambda *index: block.op("conj", a.at(index)))
     s.store(out, lambda *index: b.at(index))
     n = rows if left_side else columns
     side, part = "R" if left_side else "L", "U" if lower else "L"
-    how, diagonal = "T" if transpose_a else "N", "U" if unit_diagonal else "N"
-    sizes = columns, rows, 1.0, matrix, n, out, columns
+    transposed = "C" if conjugate_a and s.complex else "T"
+    how, diagonal = transposed if transpose_a else "N", "U" if unit_diagonal else "N"
+    sizes = columns, rows, s.number(1), matrix, n, out, columns
     s.call("trsm", side, part, how, diagonal, *sizes, reads=[matrix, out], writes=[out])
 
 
-def qr(block: Block, outs: Sequence[View], a: Operand) -> None:
-    """Q, of as many columns as there is room for, and R."""
+def _factored(
+    s: Stack, a: Operand, pivoting: bool
+) -> tuple[View, View, Callable[[Sequence[Affine], Expr], Expr], View | None]:
+    """The QR decomposition in columns and the factors of its reflections; NaN for failures; the order of the columns.
+
+    Only of what pivots, as that does not end otherwise, is it known to be finite.
+    """
+    *_, rows, columns = a.aval.shape
+    taus, info = s.empty(min(rows, columns)), s.empty(dtype=I32)
+    if not pivoting:
+        factors, size = s.packed(a), columns * BLOCK
+        work = s.work(size)
+        args = rows, columns, factors, rows, taus, work, size, info
+        s.call("geqrf", *args, reads=[factors], writes=[factors, taus, work, info])
+        return factors, taus, lambda index, value: value, None
+    checked, order = Checked(s, a), s.empty(columns, dtype=I32)
+    (factors,) = checked.packed
+    s.store(order, lambda *index: s.block.exprs.const(0, I32))  # all columns are free to move
+    size = 2 * columns + (columns + 1) * BLOCK
+    work = s.work(size)
+    filled = [factors, order, taus, work, info]
+    more = [s.work(2 * columns, s.real_dtype)] if s.complex else []
+    args = rows, columns, factors, rows, order, taus, work, size
+    s.call("geqp3", *args, *more, info, reads=[factors, order], writes=[*filled, *more])
+    places = s.empty(columns, dtype=I32)
+    zero, one = (s.block.exprs.const(n, I32) for n in (0, 1))
+
+    def place(*index: Affine) -> Expr:
+        found = s.block.op("sub", s.load(order, *index), one)
+        return s.block.op("select", checked.fine(None, index[:-1]), found, zero)
+
+    s.store(places, place)
+    return factors, taus, lambda index, value: checked.found(None, index, value), places
+
+
+def qr(block: Block, outs: Sequence[View], a: Operand, pivoting: bool) -> None:
+    """Q, of as many columns as there is room for, and R; the order of the columns if they were pivoted."""
     *batch, rows, columns = a.aval.shape
     s = Stack(block, batch, outs[0].dtype)
     count, width = min(rows, columns), outs[0].shape[-1]
-    factors, taus, info = s.packed(a), s.empty(count), s.empty(dtype=I32)
-    size = max(columns, width) * _BLOCK
-    work = s.work(size)
-    first = rows, columns, factors, rows, taus, work, size, info
-    s.call("geqrf", *first, reads=[factors], writes=[factors, taus, work, info])
+    factors, taus, fine, order = _factored(s, a, pivoting)
     q = s.empty(width, rows)
     zero = block.exprs.const(0, outs[0].dtype)
 
@@ -281,99 +400,123 @@ def qr(block: Block, outs: Sequence[View], a: Operand) -> None:
         return block.piecewise([(inside, lambda: s.load(factors, *index)), ((), lambda: zero)])
 
     s.store(q, reflection)
-    second = rows, width, count, q, rows, taus, work, size, info
-    s.call("orgqr", *second, reads=[q, taus], writes=[q, work, info])
-    s.store(outs[0], lambda *index: s.at(q, index))
+    _multiply(s, rows, width, count, q, taus)
+    s.store(outs[0], lambda *index: fine(index[:-2], s.at(q, index)))
 
     def upper(*index: Affine) -> Expr:
         i, j = (block.exprs.index(x, I32) for x in index[-2:])
-        return block.op("select", block.op("le", i, j), s.at(factors, index), zero)
+        value = block.op("select", block.op("le", i, j), s.at(factors, index), zero)
+        return fine(index[:-2], value)
 
     s.store(outs[1], upper)
+    if order is not None:
+        s.store(outs[2], lambda *index: s.load(order, *index))
+
+
+def _multiply(s: Stack, rows: int, columns: int, count: int, q: View, taus: View) -> None:
+    """Put the first columns of a product of reflections in the place of these."""
+    size, info = columns * BLOCK, s.empty(dtype=I32)
+    work = s.work(size)
+    args = rows, columns, count, q, rows, taus, work, size, info
+    s.call("ungqr" if s.complex else "orgqr", *args, reads=[q, taus], writes=[q, work, info])
+
+
+def factors(block: Block, outs: Sequence[View], a: Operand, pivoting: bool) -> None:
+    """R, and the vectors of the reflections below it; their factors; the order of the columns if they were pivoted."""
+    s = Stack(block, a.aval.shape[:-2], outs[0].dtype)
+    found, taus, fine, order = _factored(s, a, pivoting)
+    s.store(outs[0], lambda *index: fine(index[:-2], s.at(found, index)))
+    s.store(outs[1], lambda *index: fine(index[:-1], s.load(taus, *index)))
+    if order is not None:
+        s.store(outs[2], lambda *index: s.load(order, *index))
 
 
 def householder_product(block: Block, out: View, a: Operand, taus: Operand) -> None:
     """The first columns of a product of reflections, in place of these."""
     *batch, rows, columns = a.aval.shape
     s = Stack(block, batch, out.dtype)
-    q, scales, info = s.packed(a), taus.view(), s.empty(dtype=I32)
-    size = columns * _BLOCK
-    work = s.work(size)
-    args = rows, columns, taus.aval.shape[-1], q, rows, scales, work, size, info
-    s.call("orgqr", *args, reads=[q, scales], writes=[q, work, info])
+    q = s.packed(a)
+    _multiply(s, rows, columns, taus.aval.shape[-1], q, taus.view())
     s.store(out, lambda *index: s.at(q, index))
 
 
-class _Checked:
-    """Matrices that are packed without what isn't finite: some routines do not end on that."""
-
-    def __init__(self, s: Stack, a: Operand):
-        block = s.block
-        zero = block.exprs.const(0, s.dtype)
-        self.s = s
-        a.view()
-        self.packed = s.packed(a, lambda x: block.op("select", block.op("is_finite", x), x, zero))
-        self.finite = s.empty(dtype=BOOL)
-        axes, index = block.domain(a.aval.shape)
-        inner = [t for i in index[-2:] for t, _ in i.terms]
-        value = block.op("is_finite", a.at(index))
-        outer = [x for x in axes if x not in inner]
-        true = block.exprs.const(True, BOOL)
-        where = (*self.finite.prefix, *index[:-2])
-        within = [x for x in axes if x in inner]
-        if within:
-            block.stmts.append(Nest(self.finite, where, outer, value, within, "and", true))
-        else:
-            block.stmts.append(Nest(self.finite, where, outer, value))
-
-    def found(self, info: View, index: Sequence[Affine], value: Expr) -> Expr:
-        """The value, or NaN if the matrix was not finite or the routine did not converge."""
-        fine = self.s.block.op("and", self.s.load(self.finite, *index), self.s.succeeded(info, index))
-        return self.s.or_nan(fine, value)
+def reflected(
+    block: Block, out: View, a: Operand, taus: Operand, c: Operand, left: bool, transpose: bool
+) -> None:
+    """A product of reflections times a matrix, or a matrix times the product."""
+    *batch, rows, columns = c.aval.shape
+    s = Stack(block, batch, out.dtype)
+    v, product, scales, info = s.packed(a), s.packed(c), taus.view(), s.empty(dtype=I32)
+    size = (columns if left else rows) * BLOCK + FACTORS
+    work = s.work(size)
+    how = ("C" if s.complex else "T") if transpose else "N"
+    args = "L" if left else "R", how, rows, columns, taus.aval.shape[-1], v, a.aval.shape[-2]
+    rest = scales, product, rows, work, size, info
+    name = "unmqr" if s.complex else "ormqr"
+    s.call(name, *args, *rest, reads=[v, scales, product], writes=[v, product, work, info])
+    s.store(out, lambda *index: s.at(product, index))
 
 
-def eigh(block: Block, outs: Sequence[View], a: Operand, lower: bool) -> None:
-    """Eigenvectors and eigenvalues of symmetric matrices."""
-    *batch, n, _ = a.aval.shape
-    s = Stack(block, batch, outs[0].dtype)
-    checked = _Checked(s, a)
-    v, w, info = checked.packed, s.empty(n), s.empty(dtype=I32)
-    size, integers = 1 + 6 * n + 2 * n * n + n * _BLOCK, 3 + 5 * n
-    work, more = s.work(size), s.work(integers, I32)
-    args = "V", "L" if lower else "U", n, v, n, w, work, size, more, integers, info
-    s.call("syevd", *args, reads=[v], writes=[v, w, work, more, info])
-    s.store(outs[0], lambda *index: checked.found(info, index[:-2], s.at(v, index)))
-    s.store(outs[1], lambda *index: checked.found(info, index[:-1], s.load(w, *index)))
+# --------------------------------------------------------------------------------------- tridiagonal systems
 
 
-def svd(block: Block, outs: Sequence[View], a: Operand, full_matrices: bool, compute_uv: bool) -> None:
-    """Singular values, and vectors if wanted, by divide and conquer."""
-    *batch, rows, columns = a.aval.shape
-    s = Stack(block, batch, outs[0].dtype)
-    checked = _Checked(s, a)
-    least, most = min(rows, columns), max(rows, columns)
-    values, info = s.empty(least), s.empty(dtype=I32)
-    size = 7 * least + most + _BLOCK * (least + most) + (4 * least * least if compute_uv else 0)
-    work, integers = s.work(size), s.work(8 * least, I32)
-    filled = [values, work, integers, info]
-    u = vh = values  # which is not read, if there are to be none
-    if compute_uv:
-        u = s.empty(rows if full_matrices else least, rows)
-        vh = s.empty(columns, columns if full_matrices else least)
-        filled += [u, vh]
-    how = "N" if not compute_uv else "A" if full_matrices else "S"
-    matrices = checked.packed, rows, values, u, rows, vh, vh.shape[-1]
-    rest = work, size, integers, info
-    s.call(
-        "gesdd",
-        how,
-        rows,
-        columns,
-        *matrices,
-        *rest,
-        reads=[checked.packed],
-        writes=[*filled, checked.packed],
+def tridiagonal_solve(
+    block: Block, out: View, diagonals: Sequence[Operand], b: Operand, perturb_singular: bool
+) -> None:
+    """x for the matrices with the diagonals; NaN if one is singular, unless its pivots are moved off zero."""
+    *batch, n, columns = b.aval.shape
+    s = Stack(block, batch, out.dtype)
+    low, middle, high = (
+        _copied(s, x, first, size)
+        for x, first, size in zip(diagonals, (1, 0, 0), (n - 1, n, n - 1), strict=True)
     )
-    s.store(outs[0], lambda *index: checked.found(info, index[:-1], s.load(values, *index)))
-    for out, view in zip(outs[1:], (u, vh)):
-        s.store(out, lambda *index, v=view: checked.found(info, index[:-2], s.at(v, index)))
+    x, info = s.packed(b), s.empty(dtype=I32)
+    if not perturb_singular:
+        lists = [low, middle, high, x]
+        s.call("gtsv", n, columns, *lists, n, info, reads=lists, writes=[*lists, info])
+        s.store(out, lambda *index: s.or_nan(s.succeeded(info, index[:-2]), s.at(x, index)))
+        return
+    beyond, pivots = s.empty(max(n - 2, 1)), s.empty(n, dtype=I32)
+    lists = [low, middle, high]
+    s.call("gttrf", n, *lists, beyond, pivots, info, reads=lists, writes=[*lists, beyond, pivots, info])
+    middle = _off_zero(s, middle, n)
+    lists = [low, middle, high, beyond, pivots, x]
+    s.call("gttrs", "N", n, columns, *lists, n, info, reads=lists, writes=[x, info])
+    s.store(out, lambda *index: s.at(x, index))
+
+
+def _copied(s: Stack, vector: Operand, first: int, size: int) -> View:
+    """Some elements of vectors, from `first` on."""
+    to = s.empty(max(size, 1))
+    vector.view()
+    last = vector.aval.shape[-1] - 1
+
+    def element(*index: Affine) -> Expr:
+        *batch, i = index
+        return vector.at((*batch, i + first if size else Affine(last)))
+
+    s.store(to, element)
+    return to
+
+
+def _off_zero(s: Stack, pivots: View, n: int) -> View:
+    """Pivots, those moved off zero that are less than the precision of the largest one."""
+    block, dtype = s.block, s.real_dtype
+    info = np.finfo(dtype)
+    largest, moved = s.empty(dtype=dtype), s.empty(n)
+    axes, index = block.domain(s.batch)
+    along = Axis(n, "k")
+    size = block.op("abs", s.load(pivots, *index, Affine.of(along)))
+    smallest = block.exprs.const(info.tiny, dtype)
+    block.stmts.append(Nest(largest, (*largest.prefix, *index), axes, size, [along], "max", smallest))
+
+    def element(*index: Affine) -> Expr:
+        pivot = s.load(pivots, *index)
+        least = block.op("mul", s.load(largest, *index[:-1]), block.exprs.const(info.eps, dtype))
+        sign = block.op("lt", complexes.parts(block.exprs, pivot)[0], block.exprs.const(0, dtype))
+        off = block.op("select", sign, block.op("neg", least), least)
+        off = block.op("convert", off, dtype=s.dtype)
+        return block.op("select", block.op("lt", block.op("abs", pivot), least), off, pivot)
+
+    s.store(moved, element)
+    return moved

@@ -7,14 +7,14 @@ done the work; where it has not, the primitive's `impl` runs by a host call.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from wengert.compiler import dense, dense_kernels, lapack
+from wengert.compiler import dense, dense_kernels, lapack, lapack_eigen
 from wengert.compiler.affine import Affine
 from wengert.compiler.dense import Bound, Kernel
 from wengert.compiler.dense_kernels import Read
-from wengert.compiler.loops import I32, Expr, View
+from wengert.compiler.loops import I32, DType, Expr, Nest, View
 
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
@@ -26,6 +26,11 @@ _JACOBI, _MANY = 8, 16
 
 def _written_out(*sizes: int) -> bool:
     return max(sizes) <= dense.WRITTEN_OUT
+
+
+def _in_lanes(dtype: DType, *sizes: int) -> bool:
+    """Whether there is a kernel for matrices of the dtype and these sizes, as far as that depends on them."""
+    return dtype.kind == "f" and max(sizes) <= dense.LARGEST
 
 
 class Matrices:
@@ -41,7 +46,7 @@ class Matrices:
         *batch, n, columns = b.aval.shape
         if not lapack.has(b.aval.dtype, *b.aval.shape):
             return False
-        if max(n, columns) > dense.LARGEST:
+        if not _in_lanes(outs[0].dtype, n, columns):
             lapack.solve(self.block, outs[0], a, b)
             return True
 
@@ -56,7 +61,10 @@ class Matrices:
         *batch, rows, columns = x.aval.shape
         if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
-        if max(rows, columns) > dense.LARGEST:
+        if not columns:
+            self._number(outs[2])
+            return True
+        if not _in_lanes(outs[0].dtype, rows, columns):
             lapack.lu(self.block, outs, x)
             return True
 
@@ -71,7 +79,10 @@ class Matrices:
         *batch, n, _ = x.aval.shape
         if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
-        if n > dense.LARGEST:
+        if not n:
+            self._fill(outs[0], 1)
+            return True
+        if not _in_lanes(outs[0].dtype, n):
             lapack.determinant(self.block, outs[0], x)
             return True
 
@@ -87,7 +98,7 @@ class Matrices:
         *batch, n, _ = x.aval.shape
         if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
-        if n > dense.LARGEST:
+        if not _in_lanes(outs[0].dtype, n):
             lapack.cholesky(self.block, outs[0], x)
             return True
 
@@ -102,7 +113,7 @@ class Matrices:
         *batch, rows, columns = b.aval.shape
         if not lapack.has(b.aval.dtype, *b.aval.shape):
             return False
-        if max(rows, columns) > dense.LARGEST:
+        if not _in_lanes(outs[0].dtype, rows, columns):
             lapack.triangular_solve(self.block, outs[0], a, b, **params)
             return True
         left_side, lower, transpose_a = params["left_side"], params["lower"], params["transpose_a"]
@@ -138,10 +149,15 @@ class Matrices:
 
     def qr(self, outs: Sequence[View], x: Operand, *, pivoting: bool, full_matrices: bool) -> bool:
         *batch, rows, columns = x.aval.shape
-        if pivoting or not lapack.has(x.aval.dtype, *x.aval.shape):
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
-        if max(rows, columns) > dense.LARGEST:
-            lapack.qr(self.block, outs, x)
+        if not rows or not columns:
+            self._identity(outs[0])
+            if pivoting:
+                self._number(outs[2])
+            return True
+        if pivoting or not _in_lanes(outs[0].dtype, rows, columns):
+            lapack.qr(self.block, outs, x, pivoting)
             return True
         width = outs[0].shape[-1]
 
@@ -171,9 +187,12 @@ class Matrices:
         """The first columns of a product of reflections."""
         *batch, rows, columns = a.aval.shape
         count = taus.aval.shape[-1]
-        if not lapack.has(a.aval.dtype, *a.aval.shape, *taus.aval.shape):
+        if not lapack.has(a.aval.dtype, *a.aval.shape):
             return False
-        if rows > dense.LARGEST:
+        if not count:
+            self._identity(outs[0])
+            return True
+        if not _in_lanes(outs[0].dtype, rows):
             lapack.householder_product(self.block, outs[0], a, taus)
             return True
 
@@ -189,14 +208,36 @@ class Matrices:
         dense.over(self.block, batch, _written_out(rows), one)
         return True
 
+    def geqrf(self, outs: Sequence[View], x: Operand, *, pivoting: bool) -> bool:
+        """R and the reflections of Q."""
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
+            return False
+        if 0 not in x.aval.shape:
+            lapack.factors(self.block, outs, x, pivoting)
+        elif pivoting:
+            self._number(outs[2])
+        return True
+
+    def ormqr(
+        self, outs: Sequence[View], a: Operand, taus: Operand, c: Operand, *, left: bool, transpose: bool
+    ) -> bool:
+        """A product of reflections times a matrix."""
+        if not lapack.has(a.aval.dtype, *a.aval.shape, *c.aval.shape):
+            return False
+        if taus.aval.shape[-1]:
+            lapack.reflected(self.block, outs[0], a, taus, c, left, transpose)
+        else:
+            self.block.put(c, outs[0])
+        return True
+
     # ---- eigenvalues and singular values
 
     def eigh(self, outs: Sequence[View], x: Operand, *, lower: bool, sort_eigenvalues: bool) -> bool:
         if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
         *batch, n, _ = x.aval.shape
-        if n > _JACOBI or math.prod(batch) < _MANY:
-            lapack.eigh(self.block, outs, x, lower)
+        if n > _JACOBI or x.aval.dtype.kind == "c" or math.prod(batch) < _MANY:
+            lapack_eigen.eigh(self.block, outs, x, lower)
             return True
 
         def one(k: Kernel, at: list[Affine]) -> None:
@@ -213,23 +254,104 @@ class Matrices:
     def svd(self, outs: Sequence[View], x: Operand, *, full_matrices: bool, compute_uv: bool) -> bool:
         if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
-        lapack.svd(self.block, outs, x, full_matrices, compute_uv)
+        if 0 in x.aval.shape:
+            for out in outs[1:]:
+                self._identity(out)
+        else:
+            lapack_eigen.svd(self.block, outs, x, full_matrices, compute_uv)
+        return True
+
+    def eigh_tridiagonal(self, outs: Sequence[View], d: Operand, e: Operand) -> bool:
+        if not lapack.has(d.aval.dtype, *d.aval.shape):
+            return False
+        lapack_eigen.eigh_tridiagonal(self.block, outs, d, e)
+        return True
+
+    def eig(
+        self,
+        outs: Sequence[View],
+        x: Operand,
+        *,
+        compute_left_eigenvectors: bool,
+        compute_right_eigenvectors: bool,
+    ) -> bool:
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
+            return False
+        lapack_eigen.eig(self.block, outs, x, compute_left_eigenvectors, compute_right_eigenvectors)
+        return True
+
+    # ---- unitary reductions
+
+    def tridiagonal(self, outs: Sequence[View], x: Operand, *, lower: bool) -> bool:
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
+            return False
+        lapack_eigen.tridiagonal(self.block, outs, x, lower)
+        return True
+
+    def hessenberg(self, outs: Sequence[View], x: Operand) -> bool:
+        if not lapack.has(x.aval.dtype, *x.aval.shape):
+            return False
+        lapack_eigen.hessenberg(self.block, outs, x)
+        return True
+
+    def schur(
+        self,
+        outs: Sequence[View],
+        x: Operand,
+        *,
+        compute_schur_vectors: bool,
+        select_callable: Any,
+    ) -> bool:
+        """Schur's form; not with a selection, which is a Python function."""
+        if select_callable is not None or not lapack.has(x.aval.dtype, *x.aval.shape):
+            return False
+        lapack_eigen.schur(self.block, outs, x)
+        return True
+
+    # ---- tridiagonal systems
+
+    def tridiagonal_solve(self, outs: Sequence[View], *operands: Operand, perturb_singular: bool) -> bool:
+        *diagonals, b = operands
+        if not lapack.has(b.aval.dtype, b.aval.shape[-1]):
+            return False
+        lapack.tridiagonal_solve(self.block, outs[0], diagonals, b, perturb_singular)
         return True
 
     # ---- permutations
 
     def permutation(self, outs: Sequence[View], pivots: Operand, *, permutation_size: int) -> bool:
         """The permutation that swaps make."""
-        if 0 in outs[0].shape:
-            return False
         lapack.permutation(self.block, outs[0], lambda *at: pivots.at(at), pivots.aval.shape[-1])
         return True
 
     def inverse_permutation(self, outs: Sequence[View], permutation: Operand) -> bool:
-        if permutation.aval.dtype != I32 or 0 in outs[0].shape:
+        if permutation.aval.dtype != I32:
             return False
         lapack.inverse_permutation(self.block, outs[0], permutation)
         return True
+
+    # ---- what is found of matrices without elements
+
+    def _store(self, out: View, element: Callable[[Sequence[Affine]], Expr]) -> None:
+        axes, index = self.block.domain(out.shape)
+        self.block.stmts.append(Nest(out, (*out.prefix, *index), axes, element(index)))
+
+    def _fill(self, out: View, number: float) -> None:
+        self._store(out, lambda index: self.block.const(number, out.dtype))
+
+    def _number(self, out: View) -> None:
+        """0, 1, 2, ... along the last axis."""
+        self._store(out, lambda index: self.block.exprs.index(index[-1], out.dtype))
+
+    def _identity(self, out: View) -> None:
+        """Ones on the diagonals, zeros elsewhere."""
+        one, zero = (self.block.const(n, out.dtype) for n in (1, 0))
+
+        def element(index: Sequence[Affine]) -> Expr:
+            i, j = (self.block.exprs.index(x, I32) for x in index[-2:])
+            return self.block.op("select", self.block.op("eq", i, j), one, zero)
+
+        self._store(out, element)
 
 
 def _reader(k: Kernel, operand: Operand, at: Sequence[Affine]) -> Read:

@@ -197,7 +197,11 @@ def _tridiagonal_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
 
 
 eigh_tridiagonal_p: Primitive = library(
-    "eigh_tridiagonal", abstract_eval=_tridiagonal_avals, impl=_tridiagonal_impl, jvp=_tridiagonal_jvp
+    "eigh_tridiagonal",
+    abstract_eval=_tridiagonal_avals,
+    impl=_tridiagonal_impl,
+    jvp=_tridiagonal_jvp,
+    native="eigh_tridiagonal",
 )
 
 
@@ -278,7 +282,7 @@ def _eigenvector_tangent(w: Any, v: Any, inner: Any) -> Any:
     return sub(change, mul(v, as_rows(complex(growth, turn), rows)))
 
 
-eig_p: Primitive = library("eig", abstract_eval=_eig_avals, impl=_eig_impl, jvp=_eig_jvp)
+eig_p: Primitive = library("eig", abstract_eval=_eig_avals, impl=_eig_impl, jvp=_eig_jvp, native="eig")
 
 
 def eig(

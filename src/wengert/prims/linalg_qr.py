@@ -183,6 +183,7 @@ geqrf_p: Primitive = library(
     abstract_eval=_geqrf_avals,
     impl=_geqrf_impl,
     jvp=no_derivative(lambda: geqrf_p, "differentiate qr, which gives Q itself and not its reflections"),
+    native="geqrf",
 )
 
 
@@ -343,6 +344,7 @@ ormqr_p: Primitive = library(
     jvp=_ormqr_jvp,
     transpose=_ormqr_transpose,
     multiple_results=False,
+    native="ormqr",
 )
 
 

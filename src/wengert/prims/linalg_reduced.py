@@ -55,6 +55,7 @@ hessenberg_p: Primitive = library(
         "what is computed of the form (eigenvalues, solutions, determinants) has a derivative; take that of the "
         "matrix itself, by eig, solve or slogdet",
     ),
+    native="hessenberg",
 )
 
 
@@ -99,6 +100,7 @@ tridiagonal_p: Primitive = library(
     abstract_eval=_tridiagonal_avals,
     impl=_tridiagonal_impl,
     jvp=no_derivative(lambda: tridiagonal_p, "for eigenvalues and their derivatives use eigh"),
+    native="tridiagonal",
 )
 
 
@@ -166,6 +168,7 @@ schur_p: Primitive = library(
         "its vectors are not determined by the matrix, and its order jumps. What is computed by it often has a "
         "derivative: eig, scipy.linalg.sqrtm, expm, funm and solve_sylvester have",
     ),
+    native="schur",
 )
 
 

@@ -303,7 +303,7 @@ def _tridiagonal_impl(xp: Any, dl: Any, d: Any, du: Any, b: Any, *, perturb_sing
     if b.size == 0:
         return xp.zeros_like(b)
     if d.shape[-1] == 1:
-        return b / _off_zero(d)[..., None] if perturb_singular else b / d[..., None]
+        return b / _off_zero(d)[..., None] if perturb_singular else b / xp.where(d == 0, np.nan, d)[..., None]
     gttrf, gttrs = scipy_linalg.get_lapack_funcs(("gttrf", "gttrs"), (d, b))
 
     def one(dl: Any, d: Any, du: Any, b: Any) -> list[Any]:
@@ -368,6 +368,7 @@ tridiagonal_solve_p: Primitive = library(
     transpose=_tridiagonal_transpose,
     multiple_results=False,
     systems=True,
+    native="tridiagonal_solve",
 )
 
 
