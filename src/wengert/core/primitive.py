@@ -77,8 +77,8 @@ class Primitive:
     real_code
         `pull` is for real numbers only; for complex ones `impl` is called.
     expand(*avals, **params) -> ClosedJaxpr
-        the program that the operation stands for. The compiler and the reference put it in the equation's place,
-        and use none of the rules above.
+        the program that the operation stands for. The compiler puts it in the equation's place, and uses none of
+        the rules above.
     compiled
         an eager call compiles the operation instead of running `impl` (control flow).
     effects(**params) -> frozenset of effect names

@@ -9,6 +9,7 @@ from wengert.config import current
 from wengert.core.array import Array
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Literal, Var
+from wengert.core.primitive import Primitive
 from wengert.core.watch import check_results
 
 
@@ -25,7 +26,9 @@ def run_jaxpr(xp: Any, closed: ClosedJaxpr, args: Sequence[Any]) -> list[Any]:
     for eqn in jaxpr.eqns:
         prim = eqn.primitive
         operands = [read(a) for a in eqn.invars]
-        if prim.expand is not None:
+        if (
+            prim.expand is not None and type(prim) is not Primitive
+        ):  # of another library: it has no `impl` of ours
             outs = run_jaxpr(xp, prim.expand(*(a.aval for a in eqn.invars), **eqn.params), operands)
         else:
             out = prim.impl(xp, *operands, **eqn.params)

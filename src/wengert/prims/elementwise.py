@@ -85,13 +85,6 @@ def elementwise(
             return out, Zero.of(out)
         return out, broadcast_scalar(total, out.aval.shape)
 
-    def transpose(ct: Any, *args: Any, **params: Any) -> Any:
-        cts = []
-        for x, rule in zip(args, transposes):
-            linear = is_undefined(x) and rule is not None and not is_zero(ct)
-            cts.append(unbroadcast(rule(ct, *args, **params), x.aval) if linear and rule else None)
-        return cts
-
     def default_pull(ctx: Any, index: Any, *operands: Any, **params: Any) -> Any:
         dtype = operands[0].aval.dtype
         args = [read(index, o) for o in operands]
@@ -103,7 +96,7 @@ def elementwise(
         abstract_eval=abstract_eval or default_aval,
         impl=impl,
         jvp=jvp or default_jvp,
-        transpose=transpose if transposes else None,
+        transpose=_transposing(transposes) if transposes else None,
         batch=lambda axis, args, dims, **params: batch_elementwise(prim, axis, args, dims, params),
         pull=pull or (default_pull if scalar else None),
         emit=_calling(loop, part) if loop else None,
@@ -113,6 +106,19 @@ def elementwise(
         real_code=real_code,
     )
     return prim
+
+
+def _transposing(transposes: Sequence[Rule | None]) -> Rule:
+    """The transpose of an operation, by rules for its operands."""
+
+    def transpose(ct: Any, *args: Any, **params: Any) -> Any:
+        cts = []
+        for x, rule in zip(args, transposes):
+            linear = is_undefined(x) and rule is not None and not is_zero(ct)
+            cts.append(unbroadcast(rule(ct, *args, **params), x.aval) if linear and rule else None)
+        return cts
+
+    return transpose
 
 
 def _calling(loop: str, part: tuple[int, int]) -> Rule:

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from wengert._lazy import lazy_module
 from wengert.core.primitive import Primitive
 from wengert.prims.arithmetic import add, div, mul
 from wengert.prims.constructors import constant
 from wengert.prims.elementwise import REALS, elementwise
+from wengert.prims.formulas import as_program, in_numbers
 from wengert.prims.special import hurwitz_slope, in_double
-
-scipy_special = lazy_module("scipy.special")
 
 # The derivatives in the parameters have no closed form, and their series need other forms in each part of the
 # plane. They are taken as differences of values in double precision: of the eighth order, so that with steps of
@@ -23,17 +21,13 @@ _STEP = 1 / 128
 _STENCIL = ((1, 4 / 5), (2, -1 / 5), (3, 4 / 105), (4, -1 / 280))
 
 
-def _slope_impl(xp: Any, *args: Any, function: str, position: int) -> Any:
-    dtype = np.asarray(args[-1]).dtype
-    wide = [np.asarray(a, np.float64) for a in args]
-    evaluate = getattr(scipy_special, function)
+def _slope(xp: Any, *args: Any, function: str, position: int) -> Any:
+    evaluate = getattr(xp, function)
 
     def at(steps: int) -> Any:
-        return evaluate(*wide[:position], wide[position] + steps * _STEP, *wide[position + 1 :])
+        return evaluate(*args[:position], args[position] + steps * _STEP, *args[position + 1 :])
 
-    with np.errstate(all="ignore"):
-        total = sum(weight * (at(k) - at(-k)) for k, weight in _STENCIL)
-        return np.asarray(total / _STEP).astype(dtype)
+    return sum(weight * (at(k) - at(-k)) for k, weight in _STENCIL) / _STEP
 
 
 def _no_second_slope(t: Any, out: Any, *args: Any, function: str, position: int) -> Any:
@@ -44,7 +38,11 @@ def _no_second_slope(t: Any, out: Any, *args: Any, function: str, position: int)
 
 
 hypergeometric_slope_p = elementwise(
-    "hypergeometric_slope", _slope_impl, accepts=REALS, derivatives=(_no_second_slope,) * 4
+    "hypergeometric_slope",
+    in_numbers(_slope),
+    expand=as_program(_slope),
+    accepts=REALS,
+    derivatives=(_no_second_slope,) * 4,
 )
 
 
@@ -89,18 +87,16 @@ hyp2f1_p: Primitive = elementwise(
 )
 
 
-def _riemann_slope_impl(xp: Any, x: Any) -> Any:
-    s = np.asarray(x, np.float64)
-    with np.errstate(all="ignore"):
-        direct = hurwitz_slope(np.maximum(s, 0.5), np.ones_like(s))
-        # DLMF 25.4.1, differentiated: zeta(s) = 2 (2 pi)**(s - 1) sin(pi s / 2) gamma(1 - s) zeta(1 - s)
-        other = np.minimum(s, 0.5)
-        factor = 2 * (2 * np.pi) ** (other - 1) * scipy_special.gamma(1 - other)
-        sine, cosine = np.sin(np.pi * other / 2), np.cos(np.pi * other / 2)
-        value, slope = scipy_special.zeta(1 - other), hurwitz_slope(1 - other, np.ones_like(s))
-        relative = math.log(2 * math.pi) - scipy_special.psi(1 - other)
-        mirrored = factor * (value * (sine * relative + np.pi / 2 * cosine) - sine * slope)
-        return np.where(s < 0.5, mirrored, direct).astype(np.asarray(x).dtype)
+def _riemann_slope(xp: Any, s: Any) -> Any:
+    direct = hurwitz_slope(xp, xp.maximum(s, 0.5), 1 + 0 * s)
+    # DLMF 25.4.1, differentiated: zeta(s) = 2 (2 pi)**(s - 1) sin(pi s / 2) gamma(1 - s) zeta(1 - s)
+    other = xp.minimum(s, 0.5)
+    factor = 2 * xp.power(2 * np.pi, other - 1) * xp.gamma(1 - other)
+    sine, cosine = xp.sin(np.pi * other / 2), xp.cos(np.pi * other / 2)
+    value, slope = xp.zeta(1 - other), hurwitz_slope(xp, 1 - other, 1 + 0 * s)
+    relative = math.log(2 * math.pi) - xp.psi(1 - other)
+    mirrored = factor * (value * (sine * relative + np.pi / 2 * cosine) - sine * slope)
+    return xp.where(s < 0.5, mirrored, direct)
 
 
 def _no_second_derivative(t: Any, out: Any, x: Any) -> Any:
@@ -110,7 +106,11 @@ def _no_second_derivative(t: Any, out: Any, x: Any) -> Any:
 
 
 riemann_zeta_slope_p = elementwise(
-    "riemann_zeta_slope", _riemann_slope_impl, accepts=REALS, derivatives=(_no_second_derivative,)
+    "riemann_zeta_slope",
+    in_numbers(_riemann_slope),
+    expand=as_program(_riemann_slope),
+    accepts=REALS,
+    derivatives=(_no_second_derivative,),
 )
 riemann_zeta_p = elementwise(
     "riemann_zeta",

@@ -18,6 +18,7 @@ from wengert.core.primitive import Primitive
 from wengert.prims.arithmetic import abs_, add, div, mul, neg, square, sub
 from wengert.prims.constructors import constant
 from wengert.prims.elementwise import REALS, elementwise
+from wengert.prims.formulas import as_program, in_numbers
 from wengert.prims.logic import eq, gt
 from wengert.prims.select import select
 from wengert.prims.special import erf, in_double
@@ -47,18 +48,17 @@ expi_p = elementwise(
 )
 
 
-def _expn_impl(xp: Any, n: Any, x: Any) -> Any:
-    order, wide = np.trunc(np.asarray(n, np.float64)), np.asarray(x, np.float64)
-    with np.errstate(all="ignore"):
-        # DLMF 8.19.1: orders below 1 come from derivatives
-        low = scipy_special.gamma(1 - order) * scipy_special.gammaincc(1 - order, wide) * wide ** (order - 1)
-        high = scipy_special.expn(np.maximum(order, 1).astype(int), wide)
-        return np.where(order < 1, low, high).astype(np.asarray(x).dtype)
+def _expn(xp: Any, n: Any, x: Any) -> Any:
+    order = xp.trunc(n)
+    # DLMF 8.19.1: orders below 1 come from derivatives
+    low = xp.gamma(1 - order) * xp.gammaincc(1 - order, x) * xp.power(x, order - 1)
+    return xp.where(order < 1, low, xp.expn(xp.maximum(order, 1.0), x))
 
 
 expn_p: Primitive = elementwise(
     "expn",
-    _expn_impl,
+    in_numbers(_expn),
+    expand=as_program(_expn),
     accepts=REALS,
     derivatives=(None, lambda t, out, n, x: mul(neg(t), expn_p.bind(sub(n, constant(n, 1)), x))),
 )

@@ -18,6 +18,7 @@ from wengert.prims.arithmetic import abs_, add, div, mul, neg, sign, square, sub
 from wengert.prims.axes import accumulator
 from wengert.prims.constructors import Rule, constant, dtype_of, same_dtype
 from wengert.prims.elementwise import REALS, elementwise, unary
+from wengert.prims.formulas import as_program, in_numbers
 from wengert.prims.logic import lt
 from wengert.prims.select import select
 from wengert.prims.transcendental import exp, log, log1p
@@ -100,12 +101,11 @@ digamma_p = elementwise(
 digamma: Rule = unary(digamma_p, "The derivative of `lgamma`.")
 
 
-def _polygamma_impl(xp: Any, m: Any, x: Any) -> Any:
-    order, wide = np.asarray(m, np.float64), np.asarray(x, np.float64)
+def _polygamma(xp: Any, m: Any, x: Any) -> Any:
     # DLMF 5.15.1, 25.11.1
-    series = np.power(-1.0, order + 1) * scipy_special.gamma(order + 1) * scipy_special.zeta(order + 1, wide)
-    found = np.where(order == 0, scipy_special.psi(wide), series)
-    return np.where((order < 0) | (order != np.floor(order)), np.nan, found).astype(np.asarray(x).dtype)
+    series = xp.power(-1.0, m + 1) * xp.gamma(m + 1) * xp.zeta(m + 1, x)
+    found = xp.where(m == 0, xp.psi(x), series)
+    return xp.where((m < 0) | (m != xp.floor(m)), np.nan, found)
 
 
 def _no_slope_in_order(t: Any, out: Any, m: Any, x: Any) -> Any:
@@ -114,7 +114,8 @@ def _no_slope_in_order(t: Any, out: Any, m: Any, x: Any) -> Any:
 
 polygamma_p = elementwise(
     "polygamma",
-    _polygamma_impl,
+    in_numbers(_polygamma),
+    expand=as_program(_polygamma),
     accepts=REALS,
     derivatives=(_no_slope_in_order, lambda t, out, m, x: mul(t, polygamma(add(m, constant(m, 1)), x))),
 )
@@ -125,20 +126,20 @@ def polygamma(m: Any, x: Any) -> Any:
     return polygamma_p.bind(*same_dtype("polygamma", m, x))
 
 
-def hurwitz_slope(x: Any, q: Any) -> Any:
-    """The derivative of zeta(x, q) in x, of NumPy's doubles with x > 0 and q > 0, by Euler and Maclaurin.
+def hurwitz_slope(xp: Any, x: Any, q: Any) -> Any:
+    """The derivative of zeta(x, q) in x, of doubles with x > 0 and q > 0, by Euler and Maclaurin.
 
     DLMF 25.11.7, differentiated: the sum of 12 terms, the integral of the rest, and 8 terms of Bernoulli.
     """
-    total = sum(-np.log(q + k) * (q + k) ** -x for k in range(12))
+    total = sum(-xp.log(q + k) * xp.power(q + k, -x) for k in range(12))
     w = q + 12
-    log_w, power = np.log(w), w**-x
-    total = total - w * power * (log_w / (x - 1) + 1 / (x - 1) ** 2) - log_w * power / 2
+    log_w, power = xp.log(w), xp.power(w, -x)
+    total = total - w * power * (log_w / (x - 1) + 1 / ((x - 1) * (x - 1))) - log_w * power / 2
     rising, slope = x, 1 / x  # x (x + 1) ... (x + 2j - 2), and the derivative of its logarithm
     scale = power / w
     bernoulli = scipy_special.bernoulli(16)
     for j in range(1, 9):
-        term = bernoulli[2 * j] / math.factorial(2 * j) * rising * scale
+        term = float(bernoulli[2 * j]) / math.factorial(2 * j) * rising * scale
         total = total + term * (slope - log_w)
         for i in (2 * j - 1, 2 * j):
             rising, slope = rising * (x + i), slope + 1 / (x + i)
@@ -146,10 +147,8 @@ def hurwitz_slope(x: Any, q: Any) -> Any:
     return total
 
 
-def _zeta_slope_impl(xp: Any, x: Any, q: Any) -> Any:
-    with np.errstate(all="ignore"):
-        s, start = np.asarray(x, np.float64), np.asarray(q, np.float64)
-        return np.where((s > 1) & (start > 0), hurwitz_slope(s, start), np.nan).astype(np.asarray(x).dtype)
+def _zeta_slope(xp: Any, x: Any, q: Any) -> Any:
+    return xp.where((x > 1) & (q > 0), hurwitz_slope(xp, x, q), np.nan)
 
 
 def _no_second_slope(t: Any, out: Any, x: Any, q: Any) -> Any:
@@ -164,7 +163,11 @@ def _zeta_mixed_slope(t: Any, out: Any, x: Any, q: Any) -> Any:
 
 
 zeta_slope_p = elementwise(
-    "zeta_slope", _zeta_slope_impl, accepts=REALS, derivatives=(_no_second_slope, _zeta_mixed_slope)
+    "zeta_slope",
+    in_numbers(_zeta_slope),
+    expand=as_program(_zeta_slope),
+    accepts=REALS,
+    derivatives=(_no_second_slope, _zeta_mixed_slope),
 )
 zeta_p = elementwise(
     "zeta",
