@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import complexes, contract, control, convolve, nest, scattering, sorting, ufuncs
+from wengert.compiler import complexes, contract, control, convolve, fourier, nest, scattering, sorting, ufuncs
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.inplace import Plan, Planner
 from wengert.compiler.loops import (
@@ -462,6 +462,12 @@ class Block:
     ) -> bool:
         """Append a special function of SciPy's; False if there is no native code for its dtypes."""
         return ufuncs.lower_special(self, out, operands, name, constants, *part)
+
+    def fft(
+        self, out: View, x: Operand, kind: str, axes: Sequence[int], fill: Callable[[Any, Any], None]
+    ) -> None:
+        """Append a Fourier transform; `fill(out, x)` is the library's, of NumPy arrays."""
+        fourier.lower_fft(self, out, x, kind, axes, fill)
 
     def while_loop(self, outs: Sequence[View], operands: Sequence[Operand], **params: Any) -> list[View]:
         """Append a while loop; for the `emit` rule of the primitive."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wengert.compiler.loops import Call, DType, Load, Nest, Ufunc, View, is_native
+from wengert.compiler.affine import Affine, Axis
+from wengert.compiler.loops import Call, DType, Expr, Load, Nest, Ufunc, View, is_native
 
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
@@ -74,11 +75,25 @@ def packed(block: Block, operand: Operand, dtype: DType) -> View:
         operand.view()
         value = operand.at(index)
     value = block.op("convert", value, dtype=dtype)
-    stored = operand.stored_view
-    if stored is not None and stored.dtype == dtype:
-        return stored
-    if isinstance(value, Load) and value.index == tuple(index) and value.buffer.shape == operand.aval.shape:
-        return View(value.buffer)
-    to = View(block.shared.temp(operand.aval.shape, dtype))
-    block.stmts.append(Nest(to, index, axes, value))
-    return to
+    return store(block, value, index, axes, operand.aval.shape)
+
+
+def in_memory(value: Expr, index: Sequence[Affine], shape: Sequence[int]) -> View | None:
+    """The memory whose elements are the values at an index of this shape, in order, if there is such memory."""
+    if not isinstance(value, Load):
+        return None
+    prefix = len(value.index) - len(shape)
+    if prefix < 0 or value.index[prefix:] != tuple(index) or value.buffer.shape[prefix:] != tuple(shape):
+        return None
+    return View(value.buffer, value.index[:prefix])
+
+
+def store(
+    block: Block, value: Expr, index: Sequence[Affine], axes: Sequence[Axis], shape: Sequence[int]
+) -> View:
+    """Memory with the values at an index of this shape."""
+    found = in_memory(value, index, shape)
+    if found is None:
+        found = View(block.shared.temp(shape, value.dtype))
+        block.stmts.append(Nest(found, index, axes, value))
+    return found

@@ -29,7 +29,7 @@ from wengert.prims.logic import bitwise_or, eq
 from wengert.prims.select import select
 from wengert.prims.shape import broadcasted_iota
 
-scipy_fft = lazy_module("scipy.fft")
+scipy_fft, pocketfft = lazy_module("scipy.fft"), lazy_module("scipy.fft._pocketfft.pypocketfft")
 
 
 class FftType(enum.IntEnum):
@@ -128,13 +128,44 @@ def _fft_impl(xp: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape, axes: S
         aval = ShapedArray(x.shape, x.dtype)
         aval = _fft_aval(aval, fft_type=fft_type, fft_lengths=fft_lengths, axes=axes)
         return xp.zeros(aval.shape, aval.dtype)
-    if x.size <= _SMALL:
-        library, options = xp.fft, {}
+    lengths: Any = fft_lengths
+    if k == 1:
+        lengths, place = fft_lengths[0], axes[0]
     else:
-        library, options = scipy_fft, {"workers": _workers(x.size, x.size // x.shape[axes[-1]])}
-    if k > 1:
-        return getattr(library, name + "n")(x, fft_lengths, axes, **options)
-    return getattr(library, name)(x, fft_lengths[0], axes[0], **options)
+        name, place = name + "n", axes
+    if x.size <= _SMALL:
+        return getattr(xp.fft, name)(x, lengths, place)
+    return getattr(scipy_fft, name)(x, lengths, place, workers=_workers(x.size, x.size // x.shape[axes[-1]]))
+
+
+def fft_into(out: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape, axes: Shape | None = None) -> None:
+    """Fill a NumPy array with a transform. Complex transforms of real numbers take half the time.
+
+    SciPy's functions make arrays of their own; the routine below them, which is private, takes one to fill.
+    """
+    axes = _placed(axes, len(fft_lengths), x.ndim)
+    forward = fft_type in (FftType.FFT, FftType.RFFT)
+    workers = _workers(x.size, x.size // x.shape[axes[-1]])
+    options = (forward, 0 if forward else 2, out, workers)
+    try:
+        if fft_type == FftType.RFFT:
+            pocketfft.r2c(x, axes, *options)
+        elif fft_type == FftType.IRFFT:
+            pocketfft.c2r(x, axes, fft_lengths[-1], *options)
+        else:
+            pocketfft.c2c(x, axes, *options)
+    except (ImportError, AttributeError, TypeError):  # another version of SciPy
+        out[...] = _fft_impl(np, x, fft_type=fft_type, fft_lengths=fft_lengths, axes=axes)
+
+
+def _fft_emit(
+    ctx: Any, outs: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape, axes: Shape | None = None
+) -> Any:
+    if x.aval.size:
+        axes = _placed(axes, len(fft_lengths), x.aval.ndim)
+        params = {"fft_type": fft_type, "fft_lengths": fft_lengths, "axes": axes}
+        ctx.fft(outs[0], x, fft_type.name.lower(), axes, lambda to, x: fft_into(to, x, **params))
+    return outs
 
 
 def _inner_scaled(x: Any, n: int, axis: int, factor: float) -> Any:
@@ -182,6 +213,8 @@ fft_p: Primitive = Primitive(
     jvp=linear_jvp(lambda: fft_p),
     transpose=_fft_transpose,
     batch=_fft_batch,
+    emit=_fft_emit,
+    access="view",
 )
 
 
