@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wengert.compiler import nest, tile
+from wengert.compiler import nest, tile, winograd
 from wengert.compiler.affine import Affine, Axis
 from wengert.compiler.loops import F32, Buffer, For, Nest, Stmt, Store, View
 from wengert.compiler.tile import Dim, Place, Plan, Sum
@@ -26,6 +26,7 @@ _COPY, _REORDER = 0.5, 4.0  # cycles for an element that is copied, and copied t
 _CROWDED, _GAP = 1024, 64  # bytes: strides that are multiples are avoided, by gaps
 _TURN = 1.1  # what it costs to add to sums in memory
 _NOWHERE = Buffer((), F32, "temp", "nowhere")  # of operands that are yet to be copied
+_MARGIN = 1.25  # by how much fewer multiplications have to be cheaper
 _WRITTEN_OUT = 16  # taps of a kernel axis whose windows move by more than 1
 
 
@@ -70,8 +71,9 @@ def lower_conv(
     dimension_numbers: Any,
     feature_group_count: int,
     batch_group_count: int,
+    plain: bool,
 ) -> None:
-    """Append what computes a convolution into `out`. Operands are not empty."""
+    """Append what computes a convolution into `out`; if `plain`, as sums of products. Operands are not empty."""
     lhs, rhs, spec = dimension_numbers
     xs, ks = x.aval.shape, k.aval.shape
     groups = feature_group_count * batch_group_count
@@ -84,7 +86,7 @@ def lower_conv(
             range(2, len(lhs)), window_strides, padding, lhs_dilation, rhs_dilation, strict=True
         )
     ]
-    _Lowering(block, out, x, k, (tuple(lhs), tuple(rhs), tuple(spec)), sizes).run(spaces)
+    _Lowering(block, out, x, k, (tuple(lhs), tuple(rhs), tuple(spec)), sizes).run(spaces, plain)
 
 
 class _Turns(NamedTuple):
@@ -110,7 +112,7 @@ class _Lowering:
         self.lhs, self.rhs, self.spec = specs
         self.space = len(self.lhs) - 2
 
-    def run(self, spaces: Sequence[Sequence[Space]]) -> None:
+    def run(self, spaces: Sequence[Sequence[Space]], plain: bool) -> None:
         every = list(itertools.product(*spaces))
         full = [p for p in every if all(s.taps for s in p)]
         if not full:
@@ -136,6 +138,8 @@ class _Lowering:
             if best is None or cost < best[0]:
                 best = cost, x, k
         assert best is not None
+        if not plain and len(every) == 1 and self.minimal(every[0], bounds, best[0]):
+            return
         x, k = self.placed(best[1], self.x, self.lhs, bounds), self.placed(best[2], self.k, self.rhs, None)
         sums = [self.sum(x, k, phase) for phase in full]
         plans = [self.plan_of(total) for total in sums]
@@ -144,6 +148,49 @@ class _Lowering:
             self.zero()
         for total, plan in zip(sums, plans, strict=True):
             self.block.stmts += self.in_turns(total, plan)
+
+    def minimal(self, phase: Sequence[Space], bounds: Sequence[tuple[int, int]], cycles: float) -> bool:
+        """Append the convolution by minimal filtering, if that takes fewer cycles."""
+        s, dtype = self.sizes, self.out.dtype
+        if s.groups > 1 or dtype.kind != "f" or any(p.hole != 1 and p.taps > 1 for p in phase):
+            return False
+        problem = winograd.Problem(
+            s.batch,
+            s.inputs,
+            s.outputs,
+            tuple(p.windows for p in phase),
+            tuple(p.taps for p in phase),
+            tuple(p.stride for p in phase),
+            dtype.itemsize,
+        )
+        plan = winograd.choose(problem)
+        if plan is None or plan.cycles * _MARGIN > cycles:
+            return False
+        bounds = [(lo, lo + n) for (lo, _), n in zip(bounds, problem.extents(plan.filters), strict=True)]
+        shapes = self.x.aval.shape, self.k.aval.shape
+        inside = all(lo >= 0 and hi <= shapes[0][d] for (lo, hi), d in zip(bounds, self.lhs[2:], strict=True))
+        x, k = self.natural(self.x, self.lhs) if inside else None, self.natural(self.k, self.rhs)
+        if x is None or x.strides[1] != 1:
+            sizes = [shapes[0][d] for d in self.lhs[:2]] + [hi - lo for lo, hi in bounds]
+            strides = _strides(sizes, self.lhs, 1, dtype.itemsize)
+            x = Layout(Place(_NOWHERE, Affine()), strides, tuple(lo for lo, _ in bounds))
+        if k is None or k.strides[0] != 1:
+            strides = _strides([shapes[1][d] for d in self.rhs], self.rhs, 0)
+            k = Layout(Place(_NOWHERE, Affine()), strides, (0,) * self.space)
+        x, k = self.placed(x, self.x, self.lhs, bounds), self.placed(k, self.k, self.rhs, None)
+        start = sum(
+            ((lo - low) * st for (lo, _), low, st in zip(bounds, x.low, x.strides[2:], strict=True)), 0
+        )
+        steps = self.out.buffer.strides[len(self.out.prefix) :]
+        winograd.lower(
+            self.block,
+            problem,
+            plan,
+            winograd.Data(Place(self.out.buffer, self.out.offset), tuple(steps[d] for d in self.spec)),
+            winograd.Data(x.place._replace(offset=x.place.offset + start), x.strides),
+            winograd.Data(k.place, k.strides),
+        )
+        return True
 
     def zero(self) -> None:
         axes, index = self.block.domain(self.out.shape)

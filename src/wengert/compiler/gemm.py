@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wengert.compiler import nest, tile
 from wengert.compiler.affine import Affine, Axis
-from wengert.compiler.loops import For, Stmt, Store
+from wengert.compiler.loops import DType, For, Stmt, Store
 from wengert.compiler.tile import Dim, Place, Plan, Sum
 
 if TYPE_CHECKING:
@@ -44,21 +44,36 @@ def lower(block: Block, product: Product) -> None:
     _Lowering(block, product).run()
 
 
+def in_panels(block: Block, product: Product, width: int) -> list[Stmt]:
+    """The loops of a product of two matrices, of which b is in panels already, of all k and so many columns."""
+    return _Lowering(block, product, width).of_panels()
+
+
+def width_of(m: int, n: int, dtype: DType) -> int:
+    """How many columns of n the panels have for products with m rows."""
+    lanes = tile.VECTOR_BYTES // dtype.itemsize
+    # two vectors along a row, unless there are too few rows, or columns, for a block of that shape
+    most = tile.REGISTERS * 3 // 4
+    shapes = (v for v in (8, 4, 2) if v == 2 or (m * v <= most and n >= v * lanes))
+    return lanes * (1 if n <= lanes else next(shapes))
+
+
 class _Lowering:
-    def __init__(self, block: Block, product: Product):
+    def __init__(self, block: Block, product: Product, width: int = 0):
         self.block, self.product = block, product
-        lanes = tile.VECTOR_BYTES // product.out.buffer.dtype.itemsize
-        m, n = product.m[0], product.n[0]
-        # two vectors along a row, unless there are too few rows, or columns, for a block of that shape
-        most = tile.REGISTERS * 3 // 4
-        shapes = (v for v in (8, 4, 2) if v == 2 or (m * v <= most and n >= v * lanes))
-        vectors = 1 if n <= lanes else next(shapes)
-        self.width = lanes * vectors
-        self.rows = _part(m, most // vectors)
+        dtype, m, n = product.out.buffer.dtype, product.m[0], product.n[0]
+        self.width = width or width_of(m, n, dtype)
+        vectors = self.width * dtype.itemsize // tile.VECTOR_BYTES
+        self.rows = _part(m, tile.REGISTERS * 3 // 4 // vectors)
         self.lanes = min(self.width, 1 << (n.bit_length() - 1))
         # step from panel to panel, and from row to row in them
         self.steps = (self.width * product.n[1], product.k[2])
         self.b, self.batch = product.b, product.batch
+
+    def of_panels(self) -> list[Stmt]:
+        p = self.product
+        self.steps = (self.width * p.k[0], 0)
+        return self.matrices(p.out, p.a, p.b)
 
     def run(self) -> None:
         p = self.product
@@ -112,7 +127,7 @@ class _Lowering:
 
     def panels(self, body: Callable[[Affine, int], list[Stmt]]) -> list[Stmt]:
         """Loops over whole panels, and what is left."""
-        return _parts(self.product.n[0], self.width, "p", body)
+        return parts(self.product.n[0], self.width, "p", body)
 
     # ---- the product
 
@@ -133,7 +148,7 @@ class _Lowering:
             )
 
         def blocks(body: Callable[[Affine, int], list[Stmt]]) -> list[Stmt]:
-            return _parts(p.m[0], self.rows, "r", body)
+            return parts(p.m[0], self.rows, "r", body)
 
         panels = p.n[0] // self.width
         if panels >= _MANY or panels > p.m[0] // self.rows:
@@ -177,7 +192,7 @@ def _part(size: int, most: int) -> int:
     return -(-size // equal)
 
 
-def _parts(size: int, part: int, name: str, body: Callable[[Affine, int], list[Stmt]]) -> list[Stmt]:
+def parts(size: int, part: int, name: str, body: Callable[[Affine, int], list[Stmt]]) -> list[Stmt]:
     """A loop over whole parts of an axis, and what is left. `body` is given the number of a part and its size."""
     whole, left = divmod(size, part)
     found: list[Stmt] = []

@@ -75,11 +75,10 @@ def _flatten(
     """
     for eqn in jaxpr.eqns:
         invars = [_read(env, a) for a in eqn.invars]
-        if eqn.primitive.expand is not None:
-            inner = expansion(eqn)
-        elif eqn.primitive.kind == "call":
+        inner = expansion(eqn)
+        if inner is None and eqn.primitive.kind == "call":
             inner = without_constants(next(iter(subjaxprs(eqn.params))))
-        else:
+        if inner is None:
             # a jaxpr that is called twice binds fresh variables each time
             outvars = [Var(v.aval) for v in eqn.outvars]
             env.update(zip(eqn.outvars, outvars, strict=True))

@@ -18,10 +18,11 @@ from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, add_cotangents, is_undefined, is_zero
+from wengert.prims import fast_convolution
 from wengert.prims.axes import accumulator, batch_to, move_axis, transpose
 from wengert.prims.constructors import Shape, check_dtype, same_dtype, shape_of
 from wengert.prims.conversion import convert
-from wengert.prims.dot import check_precision
+from wengert.prims.dot import Precision, check_precision
 from wengert.prims.shape import reshape, rev
 from wengert.prims.slicing import pad_p
 
@@ -373,7 +374,7 @@ def _merge_axis(x: Any, axis: int, into: int) -> Any:
 
 
 def _lhs_cotangent(
-    ct: Any, x: ShapedArray, k: Any, w: Windows, numbers: ConvDimensionNumbers, groups: Any
+    ct: Any, x: ShapedArray, k: Any, w: Windows, numbers: ConvDimensionNumbers, groups: Any, precision: Any
 ) -> Any:
     features, batches = groups
     lhs, rhs, out = numbers
@@ -395,6 +396,7 @@ def _lhs_cotangent(
         ConvDimensionNumbers(out, _swapped(rhs), lhs),
         (count, 1),
         None,
+        precision,
     )
     if batches > 1:
         found = _merge_axis(_split_axis(found, lhs[1], batches), lhs[1], lhs[0])
@@ -402,7 +404,7 @@ def _lhs_cotangent(
 
 
 def _rhs_cotangent(
-    ct: Any, x: Any, k: ShapedArray, w: Windows, numbers: ConvDimensionNumbers, groups: Any
+    ct: Any, x: Any, k: ShapedArray, w: Windows, numbers: ConvDimensionNumbers, groups: Any, precision: Any
 ) -> Any:
     lhs, rhs, out = numbers
     padding = []
@@ -420,6 +422,7 @@ def _rhs_cotangent(
         ConvDimensionNumbers(_swapped(lhs), _swapped(out), _swapped(rhs)),
         (batches, features),
         None,
+        precision,
     )
 
 
@@ -428,10 +431,11 @@ def _conv_transpose(ct: Any, x: Any, k: Any, **params: Any) -> Any:
         return [None, None]
     w = Windows(params["window_strides"], params["padding"], params["lhs_dilation"], params["rhs_dilation"])
     groups = params["feature_group_count"], params["batch_group_count"]
-    numbers = params["dimension_numbers"]
+    numbers, precision = params["dimension_numbers"], params["precision"]
     if is_undefined(x):
-        return [convert(_lhs_cotangent(ct, x.aval, k, w, numbers, groups), x.aval.dtype), None]
-    return [None, convert(_rhs_cotangent(ct, x, k.aval, w, numbers, groups), k.aval.dtype)]
+        found = _lhs_cotangent(ct, x.aval, k, w, numbers, groups, precision)
+        return [convert(found, x.aval.dtype), None]
+    return [None, convert(_rhs_cotangent(ct, x, k.aval, w, numbers, groups, precision), k.aval.dtype)]
 
 
 def _conv_batch(axis: Any, args: Any, dims: Any, **params: Any) -> Any:
@@ -458,13 +462,30 @@ def _conv_batch(axis: Any, args: Any, dims: Any, **params: Any) -> Any:
 
 def _conv_emit(ctx: Any, outs: Any, x: Any, k: Any, *, preferred_element_type: Any, **params: Any) -> Any:
     for dtype in (outs[0].dtype, x.aval.dtype, k.aval.dtype):
-        if (dtype.kind not in "iu" and dtype.name not in ("float32", "float64")) or not ctx.is_native(dtype):
+        if dtype.kind == "c" or not ctx.is_native(dtype):
             return None
     if 0 in (*x.aval.shape, *k.aval.shape, *outs[0].shape):
         return None
-    del params["precision"]
-    ctx.conv(outs[0], x, k, **params)
+    ctx.conv(outs[0], x, k, plain=params.pop("precision") is not None, **params)
     return outs
+
+
+def _conv_expand(x: ShapedArray, k: ShapedArray, **params: Any) -> Any:
+    lhs, rhs, _ = params["dimension_numbers"]
+    windows = zip(
+        lhs[2:],
+        rhs[2:],
+        params["window_strides"],
+        params["padding"],
+        params["lhs_dilation"],
+        params["rhs_dilation"],
+    )
+    counts = tuple([window_count(x.shape[a], k.shape[b], *rest) for a, b, *rest in windows])
+
+    def conv(x: Any, k: Any, params: Any, dtype: Any) -> Any:
+        return conv_general_dilated_p.bind(x, k, **{**params, "preferred_element_type": dtype})
+
+    return fast_convolution.expansion(conv, counts, x, k, params)
 
 
 conv_general_dilated_p: Primitive = Primitive(
@@ -476,14 +497,22 @@ conv_general_dilated_p: Primitive = Primitive(
     transpose=_conv_transpose,
     batch=_conv_batch,
     emit=_conv_emit,
+    expand=_conv_expand,
     access="view",
     hidden_params=("precision",),
 )
 
 
 def _bind(
-    x: Any, k: Any, w: Windows, numbers: ConvDimensionNumbers, groups: tuple[int, int], preferred: Any
+    x: Any,
+    k: Any,
+    w: Windows,
+    numbers: ConvDimensionNumbers,
+    groups: tuple[int, int],
+    preferred: Any,
+    precision: Any,
 ) -> Any:
+    """`precision` is HIGHEST where only the plain sum will do, else None."""
     return conv_general_dilated_p.bind(
         x,
         k,
@@ -494,7 +523,7 @@ def _bind(
         dimension_numbers=numbers,
         feature_group_count=groups[0],
         batch_group_count=groups[1],
-        precision=None,
+        precision=precision,
         preferred_element_type=preferred,
     )
 
@@ -532,7 +561,9 @@ def conv_general_dilated(
         them: NaN in the kernel adds nothing there.
       dimension_numbers: letters such as ("NHWC", "HWIO", "NHWC"), or `ConvDimensionNumbers`.
       feature_group_count, batch_group_count: into how many independent groups features or batches fall.
-      precision: accepted for compatibility; products are as exact as the dtype allows.
+      precision: with HIGHEST (of one operand at least) compiled code forms the sums of products. Otherwise it may
+        choose methods with fewer multiplications. Their errors are as those of the sum for numbers of similar size;
+        but what is not finite, or very large, has an effect on results nearby, or on all with a large kernel.
       preferred_element_type: the dtype to form the sums in, and of the result.
     Raises:
       TypeError, ValueError: shapes, dtypes and numbers do not fit.
@@ -561,7 +592,13 @@ def conv_general_dilated(
     pads = tuple([(operator.index(lo), operator.index(hi)) for lo, hi in padding])
     element = None if preferred_element_type is None else dtypes.canonicalize_dtype(preferred_element_type)
     groups = operator.index(feature_group_count), operator.index(batch_group_count)
-    return _bind(lhs, rhs, Windows(strides, pads, base, holes), numbers, groups, element)
+    return _bind(lhs, rhs, Windows(strides, pads, base, holes), numbers, groups, element, _highest(precision))
+
+
+def _highest(precision: Any) -> Precision | None:
+    given = precision if isinstance(precision, tuple | list) else (precision,)
+    highest = any(p is Precision.HIGHEST or Precision._missing_(p) is Precision.HIGHEST for p in given)
+    return Precision.HIGHEST if highest else None
 
 
 def conv(

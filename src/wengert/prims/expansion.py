@@ -35,10 +35,12 @@ constant_p = Primitive(
 )
 
 
-def expansion(eqn: Eqn) -> Jaxpr:
-    """The program, without constants, that an equation with an expandable primitive stands for."""
-    assert eqn.primitive.expand is not None
-    return without_constants(eqn.primitive.expand(*(a.aval for a in eqn.invars), **eqn.params))
+def expansion(eqn: Eqn) -> Jaxpr | None:
+    """The program, without constants, that an equation stands for; None if it stands for itself."""
+    if eqn.primitive.expand is None:
+        return None
+    closed = eqn.primitive.expand(*(a.aval for a in eqn.invars), **eqn.params)
+    return None if closed is None else without_constants(closed)
 
 
 def without_constants(closed: ClosedJaxpr) -> Jaxpr:

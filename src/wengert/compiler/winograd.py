@@ -1,0 +1,466 @@
+"""Convolutions by kernels of 3 taps with fewer multiplications: minimal filtering.
+
+m results of a kernel of r taps are values of a product of polynomials, which m + r - 1 multiplications give (Toom and
+Cook; Winograd, "Arithmetic Complexity of Computations"; Lavin and Gray, "Fast Algorithms for Convolutional Neural
+Networks"): the results are R ((K k) * (D d)), for m + r - 1 data d and three small matrices. Over several axes the
+matrices act along each of them. The products of all tiles with all kernels are then, point by point, products of
+matrices over the channels.
+
+Of a block of tiles all this is done while it is in the cache: data to points, products, points to results.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from wengert.compiler import gemm, nest, tile
+from wengert.compiler.affine import Affine, Axis
+from wengert.compiler.loops import Expr, For, Stmt, Store
+from wengert.compiler.tile import Place
+
+if TYPE_CHECKING:
+    from wengert.compiler.lower import Block
+
+TAPS = 3
+# Where polynomials are evaluated, besides at infinity. Their powers are exact, and as small as can be.
+_POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
+_BLOCK_BYTES = 1 << 19  # of what is computed of a block of tiles
+_FEWEST = 24  # tiles in a block: each reads all kernels
+_PARTS = 16  # that threads share; each has memory of its own
+_RATE = 0.65  # cycles for a product of vectors
+_MATRICES = 2.0  # times that the matrices of filters take longer than their operations and accesses
+_STREAM = 0.05  # cycles for a byte from beyond the second cache
+_COPY = 1.0  # cycles for an element that is copied
+_SECOND = 1 << 20
+
+
+class Filter(NamedTuple):
+    """Minimal filtering along one axis: `data`, `kernel` and `result` are the matrices D, K and R."""
+
+    results: int
+    points: int
+    data: Any
+    kernel: Any
+    result: Any
+
+
+@functools.cache
+def minimal(results: int) -> Filter:
+    """The filter for so many results, from the values of polynomials at points."""
+    points = results + TAPS - 1
+    p = np.array(_POINTS[: points - 1])
+    others = [np.delete(p, j) for j in range(points - 1)]
+    scale = np.array([np.prod(p[j] - q) for j, q in enumerate(others)])
+    powers = p[:, None] ** np.arange(points)
+    last = np.eye(points)[-1]
+    data = np.array([*(np.append(np.poly(q)[::-1], 0) for q in others), np.poly(p)[::-1]])
+    kernel = np.concatenate([powers[:, :TAPS] / scale[:, None], last[None, -TAPS:]])
+    result = np.concatenate([powers[:, :results], last[None, -results:]]).T
+    return Filter(results, points, data, kernel, result)
+
+
+@functools.cache
+def untouched() -> Filter:
+    """What is done along an axis whose kernel has one tap: nothing."""
+    one = np.ones((1, 1))
+    return Filter(1, 1, one, one, one)
+
+
+class Problem(NamedTuple):
+    """A convolution: numbers of images, inputs and results for each, and windows, taps and strides of the axes."""
+
+    batch: int
+    inputs: int
+    outputs: int
+    windows: tuple[int, ...]
+    taps: tuple[int, ...]
+    strides: tuple[int, ...]
+    itemsize: int
+
+    def extents(self, filters: Sequence[Filter]) -> list[int]:
+        """How many elements whole tiles read along each axis."""
+        return [
+            s * (f.results * (-(-w // f.results)) - 1) + t
+            for s, t, w, f in zip(self.strides, self.taps, self.windows, filters, strict=True)
+        ]
+
+
+class Plan(NamedTuple):
+    """Filters for the spatial axes, and what the convolution costs then, in cycles."""
+
+    filters: tuple[Filter, ...]
+    cycles: float
+
+
+@functools.lru_cache(256)
+def choose(problem: Problem) -> Plan | None:
+    """The cheapest filters; None if there are none for such a convolution.
+
+    The rounding errors of filters for 4 results are about four times those of filters for 2 results, which are less
+    than those of the plain sum: along half of the axes, rounded up, they are within twice those of the sum.
+    """
+    p = problem
+    short = [n for n, t in enumerate(p.taps) if t == TAPS]
+    if not short or any(t not in (1, TAPS) for t in p.taps) or any(p.strides[n] != 1 for n in short):
+        return None
+    best: Plan | None = None
+    for pick in itertools.product((2, 4), repeat=len(short)):
+        if pick.count(4) > (len(short) + 1) // 2:
+            continue
+        filters = [untouched()] * len(p.taps)
+        for n, results in zip(short, pick, strict=True):
+            filters[n] = minimal(results)
+        cycles = _cycles(p, filters)
+        if best is None or cycles < best.cycles:
+            best = Plan(tuple(filters), cycles)
+    return best
+
+
+def _cycles(p: Problem, filters: Sequence[Filter]) -> float:
+    """What a convolution with these filters costs."""
+    lanes = tile.VECTOR_BYTES // p.itemsize
+    counts = _counts(p, filters)
+    tiles, points = math.prod(counts), math.prod(f.points for f in filters)
+    inputs, outputs = -(-p.inputs // lanes), -(-p.outputs // lanes)
+    results = math.prod(f.results for f in filters)
+    level, size = _blocks(p, filters)
+    whole = math.prod(counts[level + 1 :]) * size
+    kernels = points * p.inputs * p.outputs * p.itemsize
+    values = points * (p.inputs + p.outputs) * p.itemsize
+    moved = kernels * -(-tiles // whole) if kernels > _SECOND else 0.0
+    if values * whole > 2 * _SECOND:
+        moved += 2.0 * values * tiles
+    total = _RATE * tiles * points * p.inputs * outputs + _STREAM * moved
+    small = tiles * inputs * (_operations([f.data for f in filters]) / 2 + 2 * points)
+    small += tiles * outputs * (_operations([f.result for f in filters]) / 2 + points + results)
+    small += p.inputs * outputs * (_operations([f.kernel for f in filters]) / 2 + 2 * points)
+    return total + _MATRICES * small + _COPY * p.batch * p.inputs * math.prod(p.extents(filters))
+
+
+def _counts(p: Problem, filters: Sequence[Filter]) -> list[int]:
+    """Images, and tiles along each axis."""
+    return [p.batch, *(-(-w // f.results) for w, f in zip(p.windows, filters, strict=True))]
+
+
+def _operations(matrices: Sequence[Any]) -> int:
+    """How many additions and multiplications it takes to apply matrices along axes, one after the other."""
+    sizes = [m.shape[1] for m in matrices]
+    total = 0
+    for n, m in enumerate(matrices):
+        rest = math.prod(s for i, s in enumerate(sizes) if i != n)
+        total += rest * (int(np.count_nonzero(m)) - m.shape[0])
+        sizes[n] = m.shape[0]
+    return total
+
+
+def _blocks(p: Problem, filters: Sequence[Filter]) -> tuple[int, int]:
+    """Into which blocks tiles fall: so many along one axis, and all along the axes after it."""
+    counts = _counts(p, filters)
+    values = math.prod(f.points for f in filters) * (p.inputs + p.outputs) * p.itemsize
+    least = max(_FEWEST, min(math.prod(counts), p.inputs * p.outputs * p.itemsize >> 12))
+    most = max(_BLOCK_BYTES // values, least)
+    level, inner = 0, math.prod(counts[1:])
+    # results that are cut off have code of their own, which only the axes inside of a block may need
+    while (
+        level + 1 < len(counts)
+        and inner > most
+        and (level == 0 or p.windows[level - 1] % filters[level - 1].results == 0)
+    ):
+        level += 1
+        inner //= counts[level]
+    fits = min(max(1, most // inner), counts[level])
+    return level, -(-counts[level] // -(-counts[level] // fits))
+
+
+class Data(NamedTuple):
+    """Where an operand or the result is: strides of images or kernels, channels, spatial axes."""
+
+    place: Place
+    strides: tuple[int, ...]
+
+
+def lower(block: Block, problem: Problem, plan: Plan, out: Data, x: Data, k: Data) -> None:
+    """Append a convolution. Channels of x, and results in k, are neighbours in memory."""
+    _Lowering(block, problem, plan, out, x, k).run()
+
+
+class _Lowering:
+    def __init__(self, block: Block, problem: Problem, plan: Plan, out: Data, x: Data, k: Data):
+        self.block, self.exprs, self.p, self.filters = block, block.exprs, problem, plan.filters
+        self.out, self.x, self.k = out, x, k
+        self.dtype = out.place.buffer.dtype
+        self.counts = _counts(problem, plan.filters)
+        self.level, self.size = _blocks(problem, plan.filters)
+        self.points = math.prod(f.points for f in plan.filters)
+        self.direct = out.strides[1] == 1
+        whole = math.prod(self.counts[self.level + 1 :]) * self.size
+        self.width = gemm.width_of(whole, problem.outputs, self.dtype)
+        pixels = 0 if self.direct else math.prod(f.results for f in plan.filters)
+        # of a block: data at points, products, results
+        self.parts = [
+            whole * self.points * problem.inputs,
+            whole * self.points * problem.outputs,
+            whole * pixels * problem.outputs,
+        ]
+
+    def run(self) -> None:
+        self.kernels = self.kernel_points()
+        whole, left = divmod(self.counts[self.level], self.size)
+        if left == 0 and self.level and self.p.windows[self.level - 1] % self.filters[self.level - 1].results:
+            whole, left = whole - 1, self.size  # the last tiles have code of their own
+        outer = [*self.counts[: self.level], whole]
+        splits = [(Affine(), outer)] if whole else []
+        if left:
+            splits.append((Affine(whole * self.size), [*self.counts[: self.level], 1]))
+        slabs = max(min(_PARTS, next((s for s in sizes if s > 1), 1)) for _, sizes in splits)
+        self.memory = self.block.shared.temp([slabs * sum(self.parts)], self.dtype)
+        for (start, sizes), count in zip(splits, [self.size] * bool(whole) + [left], strict=False):
+            self.blocks(start, sizes, count)
+
+    # ---- kernels
+
+    def kernel_points(self) -> Place:
+        """Kernels at points, as panels of each point's matrix."""
+        p = self.p
+        buffer = self.block.shared.temp([self.points * p.inputs * p.outputs], self.dtype)
+        matrices = [f.kernel for f in self.filters]
+
+        def panel(number: Affine, width: int) -> list[Stmt]:
+            row, lane = Axis(p.inputs, "c"), Axis(width, "k")
+            first = number * self.width
+            at = self.k.place.offset + first + Affine.of(lane) + Affine.of(row) * self.k.strides[1]
+            values = self.loads(self.k, at, [m.shape[1] for m in matrices], [1] * len(matrices))
+            to = first * p.inputs + Affine.of(row) * width + Affine.of(lane)
+            stores: list[Stmt] = [
+                Store(buffer, (to + n * p.inputs * p.outputs,), value)
+                for n, value in enumerate(self.applied(matrices, values).flat)
+            ]
+            return [For(row, 0, p.inputs, [For(lane, 0, width, stores)], lanes=1)]
+
+        self.block.stmts += [nest.parallelise(s) for s in gemm.parts(p.outputs, self.width, "p", panel)]
+        return Place(buffer, Affine())
+
+    # ---- blocks
+
+    def blocks(self, start: Affine, sizes: Sequence[int], count: int) -> None:
+        """All blocks of `count` tiles along the axis that is cut, from tile `start` on."""
+        axes = [Axis(s, f"b{n}") if s > 1 else None for n, s in enumerate(sizes)]
+        where = [Affine.of(a) if a is not None else Affine() for a in axes]
+        shared = next((n for n, a in enumerate(axes) if a is not None), None)
+        if shared is None:
+            where[-1] = start
+            self.block.stmts += [nest.parallelise(s) for s in self.one(where, count, Affine())]
+            return
+        for first, parts, turns in _shares(sizes[shared]):
+            part, turn = Axis(parts, "p"), Axis(turns, "q")
+            at = [*where]
+            at[shared] = Affine.of(part) * turns + (Affine.of(turn) if turns > 1 else Affine()) + first
+            at[-1] = at[-1] * self.size + start
+            body = self.one(at, count, Affine.of(part) * sum(self.parts))
+            for axis in reversed(axes[shared + 1 :]):
+                if axis is not None:
+                    body = [For(axis, 0, axis.size, body, ordered=True, lanes=1)]
+            if turns > 1:
+                body = [For(turn, 0, turns, body, ordered=True, lanes=1)]
+            loop = For(part, 0, parts, body, lanes=1)
+            self.block.stmts.append(nest.parallelise(loop) if parts > 1 else loop)
+
+    def one(self, first: list[Affine], count: int, slab: Affine) -> list[Stmt]:
+        """What computes one block; `first` is the place of its first tile, in memory at `slab`."""
+        n = self.level
+        sizes = [1] * n + [count, *self.counts[n + 1 :]]
+        first = first[: n + 1] + [Affine()] * (len(sizes) - n - 1)
+        tiles, p = math.prod(sizes), self.p
+        values, products = slab, slab + self.parts[0]
+        found = self.data_points(first, sizes, values)
+        point = Axis(self.points, "f")
+        at = Affine.of(point)
+        product = gemm.Product(
+            Place(self.memory, products + at * (tiles * p.outputs)),
+            Place(self.memory, values + at * (tiles * p.inputs)),
+            self.kernels._replace(offset=at * (p.inputs * p.outputs)),
+            (),
+            (tiles, p.inputs, p.outputs),
+            (p.outputs, 1),
+            (p.inputs, 1, 0),
+        )
+        found.append(For(point, 0, self.points, gemm.in_panels(self.block, product, self.width), lanes=1))
+        if self.direct:
+            place = self.out.place
+            return found + self.results(first, sizes, products, Data(place, self.out.strides), first)
+        pixels = [s * f.results for s, f in zip(sizes[1:], self.filters, strict=True)]
+        steps = [math.prod(pixels[i:]) * p.outputs for i in range(len(pixels) + 1)]
+        place = Place(self.memory, products + self.parts[1])
+        inner = Data(place, (steps[0], 1, *steps[1:]))
+        found += self.results(first, sizes, products, inner, [Affine()] * len(first))
+        return found + self.moved(first, sizes, inner)
+
+    def data_points(self, first: list[Affine], sizes: list[int], to: Affine) -> list[Stmt]:
+        """The data of a block at points."""
+        p, tiles = self.p, math.prod(sizes)
+        axes, where, number = _over(sizes)
+        channel = Axis(p.inputs, "c")
+        at = self.x.place.offset + Affine.of(channel)
+        steps = [1, *(f.results * s for f, s in zip(self.filters, p.strides, strict=True))]
+        strides = [self.x.strides[0], *self.x.strides[2:]]
+        for begin, i, step, stride in zip(first, where, steps, strides, strict=True):
+            at = at + (begin + i) * (step * stride)
+        matrices = [f.data for f in self.filters]
+        values = self.loads(self.x, at, [f.points for f in self.filters], [1] * len(p.strides))
+        place = to + number * p.inputs + Affine.of(channel)
+        body: list[Stmt] = [
+            Store(self.memory, (place + n * (tiles * p.inputs),), value)
+            for n, value in enumerate(self.applied(matrices, values).flat)
+        ]
+        return _around(axes, [For(channel, 0, p.inputs, body)])
+
+    def results(
+        self, first: list[Affine], sizes: list[int], products: Affine, out: Data, origin: list[Affine]
+    ) -> list[Stmt]:
+        """The results of a block, from its products; `origin` is the place of the first tile in `out`."""
+        p, tiles = self.p, math.prod(sizes)
+        matrices = [f.result for f in self.filters]
+        found: list[Stmt] = []
+        for kept, ranges in self.cuts(first, sizes):
+            axes, where, number = _over(sizes, ranges)
+            channel = Axis(p.outputs, "k")
+            at = products + number * p.outputs + Affine.of(channel)
+            values = np.empty([f.points for f in self.filters], object)
+            for n in range(self.points):
+                place = (at + n * (tiles * p.outputs),)
+                values.flat[n] = self.exprs.load(self.memory, place)
+            to = out.place.offset + Affine.of(channel) * out.strides[1]
+            steps = [1, *(f.results for f in self.filters)]
+            for begin, i, step, stride in zip(
+                origin, where, steps, (out.strides[0], *out.strides[2:]), strict=True
+            ):
+                to = to + (begin + i) * (step * stride)
+            cut = [m[:n] for m, n in zip(matrices, kept, strict=True)]
+            totals = self.applied(cut, values)
+            body: list[Stmt] = []
+            for index, value in np.ndenumerate(totals):
+                shift = sum(i * s for i, s in zip(index, out.strides[2:], strict=True))
+                body.append(Store(out.place.buffer, (to + shift,), value))
+            found += _around(axes, [For(channel, 0, p.outputs, body)])
+        return found
+
+    def cuts(
+        self, first: list[Affine], sizes: list[int]
+    ) -> Iterator[tuple[tuple[int, ...], list[tuple[int, int]]]]:
+        """Parts of a block whose tiles have as many results, the last ones fewer: how many, and which tiles."""
+        choices = []
+        for n, (f, windows) in enumerate(zip(self.filters, self.p.windows, strict=True), 1):
+            rest = windows % f.results
+            ends = first[n].is_const and first[n].const + sizes[n] == self.counts[n]
+            if rest and ends:
+                choices.append([(f.results, (0, sizes[n] - 1)), (rest, (sizes[n] - 1, sizes[n]))])
+            else:
+                choices.append([(f.results, (0, sizes[n]))])
+        for picked in itertools.product(*choices):
+            ranges = [(0, sizes[0]), *(r for _, r in picked)]
+            if all(lo < hi for lo, hi in ranges):
+                yield tuple(n for n, _ in picked), ranges
+
+    def moved(self, first: list[Affine], sizes: list[int], inner: Data) -> list[Stmt]:
+        """Copy the results of a block to where their order is another one."""
+        extents = [sizes[0]]
+        origin = [first[0]]
+        for n, (f, windows) in enumerate(zip(self.filters, self.p.windows, strict=True), 1):
+            pixels = sizes[n] * f.results
+            extents.append(min(pixels, windows - first[n].const * f.results) if first[n].is_const else pixels)
+            origin.append(first[n] * f.results)
+        to_strides = (self.out.strides[0], *self.out.strides[2:], self.out.strides[1])
+        from_strides = (inner.strides[0], *inner.strides[2:], inner.strides[1])
+        extents.append(self.p.outputs)
+        origin.append(Affine())
+        # channels just outside of what lies side by side in the result
+        order = sorted(range(len(extents)), key=lambda n: -to_strides[n])
+        order.remove(len(extents) - 1)
+        order.insert(max(len(order) - 1, 0), len(extents) - 1)
+        axes = [Axis(e, f"{'ijklmn'[n] if n < 6 else f'i{n}'}") for n, e in enumerate(extents)]
+        source, to = inner.place.offset, self.out.place.offset
+        for axis, begin, a, b in zip(axes, origin, from_strides, to_strides, strict=True):
+            source = source + Affine.of(axis) * a
+            to = to + (Affine.of(axis) + begin) * b
+        value = self.exprs.load(inner.place.buffer, (source,))
+        return _around([axes[n] for n in order], [Store(self.out.place.buffer, (to,), value)])
+
+    # ---- matrices
+
+    def loads(self, data: Data, at: Affine, sizes: Sequence[int], steps: Sequence[int]) -> Any:
+        """The elements around an offset, so many along each spatial axis."""
+        found = np.empty(sizes, object)
+        for index in np.ndindex(*sizes):
+            shift = sum(i * t * s for i, t, s in zip(index, steps, data.strides[2:], strict=True))
+            found[index] = self.exprs.load(data.place.buffer, (at + shift,))
+        return found
+
+    def applied(self, matrices: Sequence[Any], values: Any) -> Any:
+        """Apply matrices along the axes of an array of expressions, those first that leave the fewest."""
+        order = sorted(range(len(matrices)), key=lambda n: matrices[n].shape[0] / matrices[n].shape[1])
+        for n in order:
+            lines = np.moveaxis(values, n, 0)
+            found = np.empty((len(matrices[n]), *lines.shape[1:]), object)
+            for place in np.ndindex(*lines.shape[1:]):
+                line = [lines[(i, *place)] for i in range(lines.shape[0])]
+                for i, row in enumerate(matrices[n]):
+                    found[(i, *place)] = self.combined(row, line)
+            values = np.moveaxis(found, 0, n)
+        return values
+
+    def combined(self, row: Any, line: Sequence[Expr]) -> Expr:
+        """The sum of values times numbers."""
+        terms = sorted(
+            ((float(c), v) for c, v in zip(row, line, strict=True) if c), key=lambda t: -(t[0] == 1)
+        )
+        total: Expr | None = None
+        for c, value in terms:
+            number = self.exprs.const(c, self.dtype)
+            if total is None:
+                total = self.exprs.op("mul", value, number)
+            elif abs(c) == 1:
+                total = self.exprs.op("add" if c > 0 else "sub", total, value)
+            else:
+                total = self.exprs.op("fma", value, number, total)
+        assert total is not None
+        return total
+
+
+def _shares(size: int) -> list[tuple[int, int, int]]:
+    """An axis as parts that run side by side, each of some turns: pairs of both, and where they start."""
+    turns = -(-size // _PARTS)
+    parts = size // turns
+    found = [(0, parts, turns)]
+    if size > parts * turns:
+        found.append((parts * turns, 1, size - parts * turns))
+    return found
+
+
+def _over(
+    sizes: Sequence[int], ranges: Sequence[tuple[int, int]] | None = None
+) -> tuple[list[Axis], list[Affine], Affine]:
+    """Axes over the tiles of a block, or a part of them; the place of a tile, and its number in the block."""
+    axes: list[Axis] = []
+    where: list[Affine] = []
+    number = Affine()
+    for n, size in enumerate(sizes):
+        lo, hi = (0, size) if ranges is None else ranges[n]
+        if hi - lo > 1:
+            axes.append(Axis(hi - lo, f"t{n}"))
+            where.append(Affine.of(axes[-1]) + lo)
+        else:
+            where.append(Affine(lo))
+        number = number * size + where[-1]
+    return axes, where, number
+
+
+def _around(axes: Sequence[Axis], body: list[Stmt]) -> list[Stmt]:
+    for axis in reversed(axes):
+        body = [For(axis, 0, axis.size, body)]
+    return body
