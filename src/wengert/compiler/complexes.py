@@ -6,13 +6,16 @@ which joins two parts to be stored, are the only operations of the loop IR that 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler.loops import BOOL, Const, DType, Expr, Exprs, Op, Piecewise
+from wengert.compiler import complex_functions
+from wengert.compiler.affine import Affine, Axis
+from wengert.compiler.complex_functions import Real
+from wengert.compiler.loops import BOOL, Const, DType, Expr, Exprs, Nest, Op, Piecewise, View
+from wengert.prims.arithmetic import power_by_squaring
 
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block
@@ -59,6 +62,21 @@ def stored(exprs: Exprs, x: Expr) -> Expr:
         return x
     re, im = parts(exprs, x)
     return join(exprs, re, im, x.dtype)
+
+
+def add_up(
+    block: Block, out: View, index: Sequence[Affine], axes: list[Axis], value: Expr, over: list[Axis]
+) -> None:
+    """Append the nests of a sum over some axes: the parts are added up each on its own."""
+    halves = []
+    for part in parts(block.exprs, value):
+        half = block.shared.temp([a.size for a in axes], part.dtype)
+        at = [Affine.of(a) for a in axes]
+        zero = block.exprs.const(0, part.dtype)
+        block.stmts.append(Nest(View(half), at, axes, part, over, "add", zero))
+        halves.append(block.exprs.load(half, at))
+    both = join(block.exprs, halves[0], halves[1], out.dtype)
+    block.stmts.append(Nest(out, (*out.prefix, *index), axes, both))
 
 
 def apply(block: Block, name: str, args: Sequence[Expr], dtype: DType) -> Expr:
@@ -109,25 +127,6 @@ def _number(op: Operation, value: float, like: Expr) -> Expr:
     return found
 
 
-def _exp(op: Operation, dtype: DType, x: Pair) -> Pair:
-    re, im = x
-    # beyond the range of exp the product with a small cosine may still be in range
-    far, shift = (64.0, 32.0) if re.dtype.itemsize == 4 else (512.0, 256.0)
-    large = op("gt", re, _number(op, far, re))
-    zero, one = _number(op, 0, re), _number(op, 1, re)
-    size = op("exp", op("sub", re, op("select", large, _number(op, shift, re), zero)))
-    factor = op("select", large, _number(op, math.exp(shift), re), one)
-    a = op("mul", op("mul", size, op("cos", im)), factor)
-    b = op("mul", op("mul", size, op("sin", im)), factor)
-    finite = op("is_finite", im)
-    gone = op("and", op("not", finite), op("eq", re, _number(op, -np.inf, re)))
-    endless = op("and", op("not", finite), op("eq", re, _number(op, np.inf, re)))
-    level = op("eq", im, zero)
-    a = op("select", level, op("exp", re), op("select", gone, zero, op("select", endless, re, a)))
-    nan = _number(op, np.nan, re)
-    return a, op("select", level, im, op("select", gone, zero, op("select", endless, nan, b)))
-
-
 def _abs(op: Operation, dtype: DType, x: Pair) -> Expr:
     a, b = op("abs", x[0]), op("abs", x[1])
     large, small = op("max", a, b), op("min", a, b)
@@ -147,6 +146,89 @@ def _convert(op: Operation, dtype: DType, x: Pair) -> Any:
     return op("convert", x[0], dtype=half), op("convert", x[1], dtype=half)
 
 
+def _sign(op: Operation, dtype: DType, x: Pair) -> Pair:
+    """z / |z|, as NumPy has it for zeros and infinities."""
+    zero, one, infinity = (_number(op, v, x[0]) for v in (0, 1, np.inf))
+    sizes = [op("abs", part) for part in x]
+    endless = [op("eq", size, infinity) for size in sizes]
+    neither = op("not", op("or", *endless))
+    # of an infinite number the parts count that are infinite
+    found = []
+    for part, mine in zip(x, endless, strict=True):
+        signs = op("select", mine, op("sign", part), op("mul", part, zero))
+        found.append(op("select", neither, part, signs))
+    size = _abs(op, dtype, (found[0], found[1]))
+    size = op("select", op("eq", size, zero), one, size)
+    return op("div", found[0], size), op("div", found[1], size)
+
+
+def _extremum(larger: bool) -> Callable[..., Pair]:
+    """The greater or the lesser by real parts, then by imaginary ones; the first that has a NaN, if one has."""
+    beyond, level = ("gt", "ge") if larger else ("lt", "le")
+
+    def rule(op: Operation, dtype: DType, x: Pair, y: Pair) -> Pair:
+        known = op("and", op("eq", x[1], x[1]), op("eq", y[1], y[1]))
+        first = op("and", op(beyond, x[0], y[0]), known)
+        second = op("and", op("eq", x[0], y[0]), op(level, x[1], y[1]))
+        nan = op("or", op("ne", x[0], x[0]), op("ne", x[1], x[1]))
+        mine = op("or", nan, op("or", first, second))
+        return op("select", mine, x[0], y[0]), op("select", mine, x[1], y[1])
+
+    return rule
+
+
+_SQUARED = 100  # integer exponents below this are products, as in NumPy
+
+
+def _pow(op: Operation, dtype: DType, x: Pair, y: Pair) -> Pair:
+    c, d = y
+    if isinstance(c, Const) and isinstance(d, Const) and d.value == 0 and abs(c.value) < _SQUARED:
+        n = int(c.value)
+        if n == c.value and n:
+            whole: Pair = power_by_squaring(lambda a, b: _mul(op, dtype, a, b), x, abs(n))
+            one, zero = _number(op, 1, c), _number(op, 0, c)
+            return whole if n > 0 else _div(op, dtype, (one, zero), whole)
+    block = op.__self__  # type: ignore[attr-defined]
+    exact = c.dtype.itemsize == 4
+    size = Real(block, _abs(op, dtype, x))
+    reals = [_widened(Real(block, part)) for part in (*x, *y)]
+    return _narrowed(dtype, complex_functions.power(*reals, exact, size))
+
+
+def _widened(x: Real) -> Real:
+    return x.convert(np.float64) if x.single else x
+
+
+def _narrowed(dtype: DType, pair: tuple[Real, Real]) -> Pair:
+    half = part_dtype(dtype)
+    return pair[0].convert(half).expr, pair[1].convert(half).expr
+
+
+def _function(function: Callable[..., tuple[Real, Real]], swapped: bool = False, wide: bool = False) -> Any:
+    """The rule of an elementary function.
+
+    `swapped`: what is wanted is -i f(iz). Of an odd f that commutes with conjugation, that is f with the parts of
+    argument and result exchanged. `wide`: it computes in double precision, and wants to know if the parts are
+    single floats.
+    """
+
+    def rule(op: Operation, dtype: DType, x: Pair) -> Pair:
+        block = op.__self__  # type: ignore[attr-defined]
+        pair = [Real(block, part) for part in (x[::-1] if swapped else x)]
+        single = pair[0].single
+        found = function(*map(_widened, pair), single) if wide else function(*pair)
+        re, im = _narrowed(dtype, found)
+        return (im, re) if swapped else (re, im)
+
+    return rule
+
+
+def _cos(op: Operation, dtype: DType, x: Pair) -> Pair:
+    """cosh(iz), which is the conjugate of cosh with the parts exchanged."""
+    re, im = RULES["cosh"](op, dtype, x[::-1])
+    return re, op("neg", im)
+
+
 # By the names of operations of the loop IR: each takes parts, and gives the parts of the result, or a real result.
 RULES: dict[str, Callable[..., Any]] = {
     "add": _each("add"),
@@ -156,8 +238,32 @@ RULES: dict[str, Callable[..., Any]] = {
     "mul": _mul,
     "square": lambda op, dtype, x: _mul(op, dtype, x, x),
     "div": _div,
-    "exp": _exp,
     "abs": _abs,
+    "sign": _sign,
+    "max": _extremum(larger=True),
+    "min": _extremum(larger=False),
+    "pow": _pow,
+    "exp": _function(complex_functions.exp),
+    "exp2": _function(complex_functions.exp2),
+    "expm1": _function(complex_functions.expm1),
+    "logistic": _function(complex_functions.logistic),
+    "log": _function(complex_functions.log),
+    "log2": _function(complex_functions.log2),
+    "log1p": _function(complex_functions.log1p),
+    "sqrt": _function(complex_functions.sqrt, wide=True),
+    "rsqrt": _function(complex_functions.rsqrt, wide=True),
+    "sinh": _function(complex_functions.sinh),
+    "cosh": _function(complex_functions.cosh),
+    "tanh": _function(complex_functions.tanh),
+    "sin": _function(complex_functions.sinh, swapped=True),
+    "cos": _cos,
+    "tan": _function(complex_functions.tanh, swapped=True),
+    "asin": _function(complex_functions.asin, wide=True),
+    "acos": _function(complex_functions.acos, wide=True),
+    "acosh": _function(complex_functions.acosh, wide=True),
+    "atanh": _function(complex_functions.atanh, wide=True),
+    "asinh": _function(complex_functions.asin, swapped=True, wide=True),
+    "atan": _function(complex_functions.atanh, swapped=True, wide=True),
     "convert": _convert,
     "conj": lambda op, dtype, x: (x[0], op("neg", x[1])),
     "real": lambda op, dtype, x: x[0],

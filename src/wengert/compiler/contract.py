@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-from wengert.compiler import gemm
+from wengert.compiler import complex_products, complexes, gemm
 from wengert.compiler.affine import Affine, Axis, Symbol
 from wengert.compiler.loops import Buffer, Call, DType, Expr, Gemm, Nest, View, accumulator
 from wengert.compiler.tile import Dim, Place, merged
@@ -36,6 +36,9 @@ def lower_dot(
     free_r = [d for d in range(rhs.aval.ndim) if d not in contracting[1] and d not in batch[1]]
     m, n = _size(lhs, free_l), _size(rhs, free_r)
     k, b = _size(lhs, contracting[0]), _size(lhs, batch[0])
+    if out.dtype.kind == "c" and min(m, n) > 1 and b * m * n * k > _FEW:
+        _complex(block, out, lhs, rhs, contracting, batch, free_l, free_r)
+        return
     same = lhs.aval.dtype == rhs.aval.dtype == out.dtype
     blas = same and out.dtype.name in _BLAS
     if not blas and min(m, n) > 1 and m * n * k > _SMALL and accumulator(out.dtype).name in _BLAS:
@@ -143,6 +146,39 @@ def _widened(block: Block, out: View, lhs: Operand, rhs: Operand, contracting: A
         block.stmts.append(Nest(out, (*out.prefix, *index), axes, value))
 
 
+def _complex(
+    block: Block,
+    out: View,
+    lhs: Operand,
+    rhs: Operand,
+    contracting: Axes,
+    batch: Axes,
+    free_l: Sequence[int],
+    free_r: Sequence[int],
+) -> None:
+    """The product of complex matrices, as one of real matrices: see `complex_products`."""
+    b, k, m = len(batch[0]), len(contracting[0]), len(free_l)
+    larger_l = math.prod(lhs.aval.shape) >= math.prod(rhs.aval.shape)
+    left = complex_products.planes(
+        block, lhs, out.dtype, [*batch[0], *free_l, *contracting[0]], b + m, None if larger_l else b
+    )
+    right = complex_products.planes(
+        block, rhs, out.dtype, [*batch[1], *contracting[1], *free_r], b, b + k if larger_l else None
+    )
+    # behind the batch axes: those of the free ones, with the parts of the result in front of one group
+    where = b + m if larger_l else b
+    shape = [*out.shape[:where], 2, *out.shape[where:]]
+    total = View(block.shared.temp(shape, left.aval.dtype))
+    first = b + m + (0 if larger_l else 1)
+    summed = tuple(range(first, first + k + 1)), tuple(range(b, b + k + 1))
+    each = tuple(range(b))
+    lower_dot(block, total, left, right, summed, (each, each))  # type: ignore[arg-type]
+    axes, index = block.domain(out.shape)
+    re, im = (block.exprs.load(total.buffer, (*index[:where], Affine(p), *index[where:])) for p in range(2))
+    value = complexes.join(block.exprs, re, im, out.dtype)
+    block.stmts.append(Nest(out, (*out.prefix, *index), axes, value))
+
+
 def _size(operand: Operand, axes: Sequence[int]) -> int:
     return math.prod(operand.aval.shape[d] for d in axes)
 
@@ -178,6 +214,9 @@ def _nest(
     b = block.op("convert", _factor(block, rhs, index_r, _size(lhs, free_l)), dtype=wide)
     times, plus = ("and", "or") if out.dtype.kind == "b" else ("mul", "add")
     product = block.op(times, a, b)
+    if used and out.dtype.kind == "c":
+        complexes.add_up(block, out, index, axes, product, used)
+        return
     zero = block.exprs.const(0, wide)
     if used:
         block.stmts.append(Nest(out, (*out.prefix, *index), axes, product, used, plus, zero))

@@ -11,7 +11,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import complexes, contract, control, convolve, fourier, nest, scattering, sorting, ufuncs
+from wengert.compiler import (
+    complex_products,
+    complexes,
+    contract,
+    control,
+    convolve,
+    fourier,
+    nest,
+    scattering,
+    sorting,
+    ufuncs,
+)
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.inplace import Plan, Planner
 from wengert.compiler.loops import (
@@ -285,6 +296,9 @@ class Block:
         assert eqn.primitive.reducer is not None
         combine, start = eqn.primitive.reducer(operand.aval.dtype)
         reduced = {a % operand.aval.ndim for a in eqn.params["axes"]} if operand.aval.ndim else set()
+        if view.dtype.kind == "c" and combine == "mul":
+            complex_products.lower_product(self, view, operand, sorted(reduced))
+            return
         axes, index = self.domain(operand.aval.shape)
         kept = [i for n, i in enumerate(index) if n not in reduced]
         wide = accumulator(view.dtype)
@@ -301,15 +315,7 @@ class Block:
         if view.dtype.kind != "c":
             self.stmts.append(Nest(view, (*view.prefix, *kept), rest, value, over, combine, identity))
             return
-        halves = []
-        for part in complexes.parts(self.exprs, value):  # which are added up each on its own
-            half = self.shared.temp([r.size for r in rest], part.dtype)
-            at = [Affine.of(r) for r in rest]
-            zero = self.exprs.const(0, part.dtype)
-            self.stmts.append(Nest(View(half), at, rest, part, over, combine, zero))
-            halves.append(self.exprs.load(half, at))
-        both = complexes.join(self.exprs, halves[0], halves[1], view.dtype)
-        self.stmts.append(Nest(view, (*view.prefix, *kept), rest, both))
+        complexes.add_up(self, view, kept, rest, value, over)
 
     def scatter(
         self,
@@ -548,6 +554,8 @@ class Block:
     def index(self, coordinate: Coordinate, dtype: Any = I64) -> Expr:
         """The value of a coordinate as an integer expression."""
         if isinstance(coordinate, Affine):
+            if np.dtype(dtype).kind == "c":
+                return self.op("convert", self.exprs.index(coordinate), dtype=dtype)
             return self.exprs.index(coordinate, np.dtype(dtype))
         return self.op("convert", coordinate.expr, dtype=dtype)
 

@@ -36,7 +36,7 @@ def is_loop_code(eqn: Eqn) -> bool:
 
 def _has_complex_code(prim: Primitive, dtype: DType) -> bool:
     if prim.reducer is not None:
-        return prim.reducer(dtype)[0] == "add"
+        return prim.reducer(dtype)[0] in ("add", "mul")
     return prim.scalar in RULES if prim.scalar is not None else not prim.real_code
 
 

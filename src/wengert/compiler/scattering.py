@@ -91,9 +91,7 @@ class _Job:
         if coordinates is None or not all(isinstance(c, Affine) for c in coordinates):
             coordinates = self.place(index)[0]
         where = [c if isinstance(c, Affine) else c.expr for c in coordinates]
-        body: list[Stmt] = [
-            Store(out.buffer, (*out.prefix, *first, *where), self.updates.at(index), self.combine)
-        ]
+        body: list[Stmt] = [self.store(out, (*out.prefix, *first, *where), self.updates.at(index))]
         for axis in reversed(within):
             body = [For(axis, 0, axis.size, body)]
         if inside is not None:
@@ -104,6 +102,20 @@ class _Job:
             loop.body = body
             body = [loop]
         return body
+
+    def store(self, out: View, where: Sequence[Affine | Expr], value: Expr) -> Store:
+        """The update of one element. Of complex numbers only sums are combined part by part."""
+        if out.dtype.kind != "c" or self.combine in (None, "add"):
+            return Store(out.buffer, where, value, self.combine)
+        exprs = self.block.exprs
+        known = [i for i in where if isinstance(i, Affine)]
+        if len(known) == len(where):
+            old: Expr = exprs.load(out.buffer, known)
+        else:
+            at = [exprs.index(i) if isinstance(i, Affine) else i for i in where]
+            old = exprs.gather(out.buffer, at)
+        assert self.combine is not None
+        return Store(out.buffer, where, self.block.op(self.combine, old, value))
 
 
 def _in_parts(

@@ -2,7 +2,8 @@
 
 Keys become integers in the order of the keys. Those of up to 32 bits share a 64-bit integer with their place in
 the row: such integers are all different, so that any sort of them is a stable one, and the place says where the
-other operands are. Wider keys are sorted through an array of places.
+other operands are. Wider keys are sorted through an array of places. Complex numbers are in the order of their real
+parts, then of their imaginary ones.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wengert.compiler import complexes
 from wengert.compiler.affine import Affine, Axis
 from wengert.compiler.loops import (
     BOOL,
@@ -59,6 +61,27 @@ def sort_key(block: Block, x: Expr) -> Expr:
     )
     sign = block.op("shr_arithmetic", bits, block.const(8 * whole.itemsize - 1, whole))
     return block.op("xor", bits, block.op("and", sign, high))
+
+
+def _sort_keys(block: Block, x: Expr) -> list[Expr]:
+    """Integers of 64 bits in the order of a number, the first of them first; several of complex numbers.
+
+    Those without NaN are first, then those with one as imaginary part, as real part, and as both.
+    """
+    if x.dtype.kind != "c":
+        return [block.op("convert", sort_key(block, x), dtype=I64)]
+    re, im = complexes.parts(block.exprs, x)
+    first, second = sort_key(block, re), sort_key(block, im)
+    whole = first.dtype
+    most = int(np.iinfo(whole).max)  # the key of NaN
+    both, none = block.op("ne", re, re), block.op("eq", im, im)
+    behind = block.op("select", none, block.const(most - 1, whole), block.const(most, whole))
+    primary = block.op("select", both, behind, block.op("select", none, first, block.const(most - 2, whole)))
+    secondary = block.op("select", none, second, block.op("select", both, block.const(0, whole), first))
+    if whole == I64:
+        return [primary, secondary]
+    low = block.op("add", block.op("convert", secondary, dtype=I64), block.const(2**31, I64))
+    return [_packed(block, primary, low)]
 
 
 def _number(block: Block, key: Expr, dtype: DType) -> Expr:
@@ -136,7 +159,7 @@ def _small_key(block: Block, x: Expr) -> Expr:
 def can_sort(operands: Sequence[Operand], dimension: int, num_keys: int) -> bool:
     """Whether there is native code for a sort."""
     dtypes = [o.aval.dtype for o in operands]
-    if not all(map(is_native, dtypes)) or any(d.kind not in "biuf" for d in dtypes[:num_keys]):
+    if not all(map(is_native, dtypes)) or any(d.kind not in "biufc" for d in dtypes[:num_keys]):
         return False
     return operands[0].aval.shape[dimension] < _MOST
 
@@ -168,12 +191,13 @@ def _sort_together(rows: _Rows, outs: Sequence[View], operands: Sequence[Operand
         rows.sort(order)
         found = _place(block, block.exprs.load(order, at))
     else:
-        if num_keys > 1:
+        every = [key for x in operands[:num_keys] for key in _sort_keys(block, x.at(index))]
+        if len(every) > 1:
             rows.fill(order, place, axes, at)
-        for x in reversed(operands[:num_keys]):
+        for key in reversed(every):
             keys = rows.temp(I64)
-            rows.fill(keys, block.op("convert", sort_key(block, x.at(index)), dtype=I64), axes, at)
-            rows.argsort(keys, order, again=num_keys > 1)
+            rows.fill(keys, key, axes, at)
+            rows.argsort(keys, order, again=len(every) > 1)
         found = block.exprs.load(order, at)
     _take(rows, outs, operands, axes, index, found)
 
@@ -198,9 +222,9 @@ def _take(
 def _sort_alone(rows: _Rows, out: View, x: Operand) -> None:
     """Append a sort of one operand, whose elements are its keys."""
     dtype = x.aval.dtype
-    if dtype.kind != "f":
+    if dtype.kind in "biu":
         _sort_whole(rows, out, x)
-    elif rows.n <= _SHORT:
+    elif rows.n <= _SHORT or dtype.kind == "c":
         _sort_together(rows, [out], [x], 1)
     else:
         # equal zeros keep their order, which only matters where there are negative ones

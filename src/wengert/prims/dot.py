@@ -221,10 +221,7 @@ def _dot_batch(
 
 
 def _dot_emit(ctx: Any, outs: Any, x: Any, y: Any, *, dimension_numbers: Dims, **params: Any) -> Any:
-    dtype = x.aval.dtype
-    if dtype.kind == "c" or (
-        dtype.name in dtypes.ML_NAMES and dtype.name != "bfloat16"
-    ):  # none that registers hold
+    if not all(map(ctx.is_native, (x.aval.dtype, y.aval.dtype, outs[0].dtype))):
         return None
     contracting, batch = dimension_numbers
     ctx.dot(outs[0], x, y, contracting, batch)

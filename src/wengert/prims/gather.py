@@ -641,8 +641,6 @@ def _scatter_emit(combine: str | None) -> Callable[..., Any]:
     ) -> Any:
         if not ctx.is_native(x.aval.dtype) or 0 in x.aval.shape:
             return None
-        if x.aval.dtype.kind == "c" and combine not in (None, "add"):
-            return None
         w = Windows.of_scatter(dimension_numbers, x.aval.ndim, updates.aval.shape)
 
         def place(index: Any) -> Any:

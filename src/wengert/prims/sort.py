@@ -60,7 +60,9 @@ def _sort_impl(xp: Any, *xs: Any, dimension: int, is_stable: bool, num_keys: int
     keys = [sortable(x) for x in xs[:num_keys]]
     if len(xs) == 1:
         # zeros of both signs are equal; NumPy's fastest sort may exchange them, or make one of the other
-        signs = keys[0].dtype.kind in "fc" and ((keys[0] == 0) & xp.signbit(keys[0].real)).any()
+        signs = keys[0].dtype.kind == "c" or (
+            keys[0].dtype.kind == "f" and ((keys[0] == 0) & xp.signbit(keys[0])).any()
+        )
         found = xp.sort(keys[0], axis=dimension, kind="stable" if signs else None)
         return [found.astype(xs[0].dtype, copy=False)]
     if num_keys == 1:

@@ -94,9 +94,29 @@ expm1_p = elementwise(
 )
 expm1 = accurate(expm1_p, "e**x - 1, accurate for small x.")
 
+
+def _from_parts(xp: Any, re: Any, im: Any, dtype: Any) -> Any:
+    out = xp.empty(xp.shape(re), dtype)
+    out.real, out.imag = re, im
+    return out[()]
+
+
+def _log1p_impl(xp: Any, x: Any) -> Any:
+    x = xp.asarray(x)
+    if x.dtype.kind != "c":
+        return xp.log1p(x)
+    # NumPy's loses what is small beside 1
+    half = x.real.dtype.type(0.5)
+    square = x.real * (x.real + 2) + x.imag * x.imag  # |1 + x|**2 - 1
+    near = xp.abs(square) < half
+    far = xp.log(xp.hypot(x.real + 1, x.imag))
+    re = xp.where(near, xp.log1p(xp.where(near, square, 0)) * half, far)
+    return _from_parts(xp, re, xp.arctan2(x.imag, x.real + 1), x.dtype)
+
+
 log1p_p = elementwise(
     "log1p",
-    lambda xp, x: xp.log1p(x),
+    _log1p_impl,
     accepts=FLOATS,
     derivatives=(lambda t, out, x: div(t, add(x, _one(x))),),
     scalar="log1p",
@@ -106,6 +126,13 @@ log1p = accurate(log1p_p, "log(1 + x), accurate for small x.")
 
 def _logistic_impl(xp: Any, x: Any) -> Any:
     x = xp.asarray(x)
+    if x.dtype.kind == "c":  # by exp(-|re x|), so that nothing overflows
+        less, t, angle = xp.expm1(-abs(x.real)), xp.exp(-abs(x.real)), x.imag / 2
+        s, c = xp.sin(angle), xp.cos(angle)
+        rise = 2 * c * c
+        size = less * less + 2 * t * rise
+        re = xp.where(x.real < 0, t * (rise + less), t * rise - less) / size
+        return _from_parts(xp, re, 2 * t * s * c / size, x.dtype)
     half = dtypes.kind_of(x.dtype) == "f" and x.dtype.itemsize < 4
     wide = x.astype(np.float32) if half else x  # where exp(-x) is beyond a half's range the quotient is not
     one = wide.dtype.type(1)
@@ -200,7 +227,6 @@ pow_p = elementwise(
     abstract_eval=_pow_aval,
     derivatives=(_pow_derivative_x, _pow_derivative_y),
     pull=_pow_pull,
-    real_code=True,
 )
 
 
