@@ -314,6 +314,14 @@ def test_vmap_axes() -> None:
     assert_close(wengert.vmap(wengert.vmap(lambda a: a * a))(x), x * x)
 
 
+def test_vmap_over_the_bounds_of_a_number() -> None:
+    los = np.array([0.0, 2.0, 5.0], np.float32)
+    hi = np.float32(4.0)
+    for x in (np.float32(3.0), np.arange(4, dtype=np.float32)):
+        clamped = wengert.vmap(lambda lo, x=x: lax.clamp(lo, x, hi))(los)
+        assert_close(clamped, np.stack([np.clip(x, lo, hi) for lo in los]))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -11,7 +11,7 @@ from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
 from wengert.core.zeros import Zero, is_undefined, is_zero
-from wengert.prims.axes import batch_elementwise, broadcast_scalar, unbroadcast
+from wengert.prims.axes import batch_elementwise, batch_to, broadcast_scalar, unbroadcast
 from wengert.prims.constructors import as_operand, constant, mismatch, same_dtype
 from wengert.prims.elementwise import elementwise, operand_aval, read
 from wengert.prims.logic import bitwise_and, gt, lt
@@ -149,12 +149,20 @@ def _inside(t: Any, out: Any, lo: Any, x: Any, hi: Any) -> Any:
     return select(bitwise_and(gt(x, lo), lt(x, hi)), t, zero)
 
 
+def _clamp_batch(axis: Any, args: Sequence[Any], dims: Sequence[Any]) -> Any:
+    lo, x, hi = args
+    lo_dim, dim, hi_dim = dims
+    if dim is None:  # the result has the shape of x
+        x, dim = batch_to(x, None, axis.size, 0), 0
+    return batch_elementwise(clamp_p, axis, (lo, x, hi), (lo_dim, dim, hi_dim), {})
+
+
 def _clamp_pull(ctx: Any, index: Any, lo: Any, x: Any, hi: Any) -> Any:
     raised = ctx.op("max", read(index, x), read(index, lo))
     return ctx.op("min", raised, read(index, hi))
 
 
-clamp_p = elementwise(
+clamp_p: Primitive = elementwise(
     "clamp",
     lambda xp, lo, x, hi: xp.minimum(xp.maximum(x, lo), hi),
     accepts="biuf",
@@ -164,6 +172,7 @@ clamp_p = elementwise(
         _inside,
         lambda t, out, lo, x, hi: select(lt(hi, x), t, constant(out, 0)),
     ),
+    batch=_clamp_batch,
     pull=_clamp_pull,
 )
 
