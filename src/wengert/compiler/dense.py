@@ -38,7 +38,11 @@ Index: TypeAlias = "tuple[Bound, ...]"
 
 
 def over(
-    block: Block, batch: Sequence[int], written_out: bool, one: Callable[[Kernel, list[Affine]], None]
+    block: Block,
+    batch: Sequence[int],
+    written_out: bool,
+    one: Callable[[Kernel, list[Affine]], None],
+    in_lanes: bool = True,
 ) -> None:
     """Append what a kernel does for each index of a batch.
 
@@ -46,6 +50,8 @@ def over(
       batch: the sizes of the batch axes.
       written_out: its loops become straight code.
       one: writes the kernel, given the index of the matrix.
+      in_lanes: run it for several matrices at once. If not, it runs for one after the other, and its buffers, which
+        may be large, are in the memory of the program.
     """
     if 0 in batch:
         return
@@ -55,29 +61,30 @@ def over(
             axes.append(Axis(size, f"b{n}"))
             index[n] = Affine.of(axes[-1])
     axes = sorted(axes or [Axis(1, "b")], key=lambda a: a.size)
-    kernel = Kernel(block, written_out)
+    kernel = Kernel(block, written_out, in_lanes)
     one(kernel, index)
-    loop = For(axes[-1], 0, axes[-1].size, kernel.stmts, batch=True)
+    loop = For(axes[-1], 0, axes[-1].size, kernel.stmts, batch=in_lanes, ordered=not in_lanes)
     for axis in reversed(axes[:-1]):
-        loop = For(axis, 0, axis.size, [loop])
-    block.stmts.append(nest.parallelise(loop))
+        loop = For(axis, 0, axis.size, [loop], ordered=not in_lanes)
+    block.stmts.append(nest.parallelise(loop) if in_lanes else loop)
 
 
 class Kernel:
     """The statements for one matrix, as they are written."""
 
-    def __init__(self, block: Block, written_out: bool):
+    def __init__(self, block: Block, written_out: bool, local: bool = True):
         self.block = block
         self.exprs = block.exprs
         self.written_out = written_out
+        self.local = local
         self.stmts: list[Stmt] = []
         self._depth = 0
 
     # ---- memory
 
     def array(self, dtype: DType, *shape: int) -> Buffer:
-        """Local memory, which holds nothing yet."""
-        return Buffer(shape, dtype, "local", "w")
+        """Memory for one matrix, which holds nothing yet."""
+        return Buffer(shape, dtype, "local", "w") if self.local else self.block.shared.temp(shape, dtype)
 
     def at(self, buffer: Buffer, *index: Bound) -> Expr:
         """The element that is there when the expression is used."""

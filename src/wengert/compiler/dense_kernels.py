@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from wengert.compiler import complexes
 from wengert.compiler.affine import Affine
 from wengert.compiler.dense import Kernel
 from wengert.compiler.loops import BOOL, I32, I64, Buffer, DType, Expr
@@ -276,6 +277,105 @@ def substitute(
 
     k.loop(0, n, step, ordered=True)
     k.loop(0, n, lambda i: k.loop(0, columns, lambda j: put(i, j, k.at(x, i, j))), ordered=True)
+
+
+def update(
+    k: Kernel,
+    n: int,
+    r: Read,
+    w: Callable[[Affine], Expr],
+    put: Callable[[Affine, Affine, Expr], None],
+) -> None:
+    """The upper triangular factor of adjoint(r) @ r + outer(w, w), by a rotation for each row."""
+    dtype = w(Affine()).dtype
+    rest = k.array(dtype, n)
+    zero, one = k.number(0, dtype), k.number(1, dtype)
+    k.loop(0, n, lambda j: k.set(rest, (j,), w(j)))
+
+    def step(s: Affine) -> None:
+        x, y = k.let(r(s, s)), k.let(k.at(rest, s))
+        a, b = k.op("abs", x), k.op("abs", y)
+        large, small = k.let(k.op("max", a, b)), k.op("min", a, b)
+        ratio = k.let(k.op("div", small, k.op("select", k.op("eq", large, zero), one, large)))
+        size = k.op("mul", large, k.op("sqrt", k.op("fma", ratio, ratio, one)))
+        moved, inverse = k.let(k.op("ne", y, zero)), k.let(k.inverse(size))
+        cosine = k.let(k.op("select", moved, k.op("mul", x, inverse), one))
+        sine = k.let(k.op("select", moved, k.op("mul", y, inverse), zero))
+        k.loop(0, s, lambda j: put(s, j, zero))
+
+        def turn(j: Affine) -> None:
+            above, below = k.let(r(s, j)), k.let(k.at(rest, j))
+            put(s, j, k.op("fma", cosine, above, k.op("mul", sine, below)))
+            k.set(rest, (j,), k.less_product(k.op("mul", cosine, below), sine, above))
+
+        k.loop(s, n, turn)
+
+    k.loop(0, n, step, ordered=True)
+
+
+def triangular_root(
+    k: Kernel,
+    n: int,
+    t: Read,
+    values: Callable[[Affine], Expr],
+    put: Callable[[Affine, Affine, Expr], None],
+) -> None:
+    """The root of a complex upper triangular matrix from those of its diagonal: column by column, upwards."""
+    dtype = values(Affine()).dtype
+    half = complexes.part_dtype(dtype)
+    zero, op = k.number(0, half), k.block.op
+    root = [k.array(half, n, n) for _ in range(2)]  # above the diagonal, the real and the imaginary parts
+    diagonal, column = ([k.array(half, n) for _ in range(2)] for _ in range(2))
+
+    def start(i: Affine) -> None:
+        for to, part in zip(diagonal, complexes.parts(k.exprs, values(i)), strict=True):
+            k.set(to, (i,), part)
+
+    k.loop(0, n, start, ordered=True)
+    for to in root:
+        fill(k, to, n, n, lambda i, j: zero)
+
+    def step(j: Affine) -> None:
+        last = [k.let(k.at(v, j)) for v in diagonal]
+        k.loop(0, n, lambda i: k.set(column[0], (i,), zero))
+        k.loop(0, n, lambda i: k.set(column[1], (i,), zero))
+
+        def upwards(down: Affine) -> None:
+            i = n - 1 - down
+            a, b = (lambda m: k.at(root[0], i, m)), (lambda m: k.at(root[1], i, m))
+            c, d = (lambda m: k.at(column[0], m)), (lambda m: k.at(column[1], m))
+            sums = [
+                k.let(
+                    k.total("add", zero, 0, j, lambda m: k.less_product(k.op("mul", a(m), c(m)), b(m), d(m)))
+                ),
+                k.let(k.total("add", zero, 0, j, lambda m: k.op("fma", a(m), d(m), k.op("mul", b(m), c(m))))),
+            ]
+            found = complexes.parts(k.exprs, t(i, j))
+            rest = [k.let(k.op("sub", x, y)) for x, y in zip(found, sums, strict=True)]
+            both = [k.let(k.op("add", k.at(v, i), x)) for v, x in zip(diagonal, last, strict=True)]
+            quotient = op("div", *(complexes.join(k.exprs, *pair, dtype) for pair in (rest, both)))
+            # 0 / 0 is of a matrix with several roots, or a singular one that has one; 0 is in one of these
+            nothing = k.let(k.op("and", *(k.op("eq", x, zero) for x in rest)))
+            for n_, part in enumerate(complexes.parts(k.exprs, quotient)):
+                value = k.let(k.op("select", nothing, zero, part))
+                k.set(column[n_], (i,), value)
+                k.set(root[n_], (i, j), value)
+
+        k.loop(n - j, n, upwards, ordered=True)
+
+    k.loop(0, n, step, ordered=True)
+
+    def row(i: Affine) -> None:
+        def element(j: Affine) -> None:
+            on = k.op("eq", k.exprs.index(i, I32), k.exprs.index(j, I32))
+            pair = [
+                k.op("select", on, k.at(v, i), k.at(w, i, j)) for v, w in zip(diagonal, root, strict=True)
+            ]
+            put(i, j, complexes.join(k.exprs, *pair, dtype))
+
+        k.loop(0, n, element)
+
+    k.loop(0, n, row, ordered=True)
 
 
 # ------------------------------------------------------------------------------------------------ reflections

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wengert.compiler import dense, dense_kernels, lapack, lapack_eigen
+from wengert.compiler import dense, dense_kernels, lapack, lapack_eigen, matrix_programs
 from wengert.compiler.affine import Affine
 from wengert.compiler.dense import Bound, Kernel
 from wengert.compiler.dense_kernels import Read
@@ -306,6 +306,73 @@ class Matrices:
         if select_callable is not None or not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
         lapack_eigen.schur(self.block, outs, x)
+        return True
+
+    # ---- other triangular matrices
+
+    def cholesky_update(self, outs: Sequence[View], r: Operand, w: Operand) -> bool:
+        *batch, n = w.aval.shape
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            dense_kernels.update(k, n, _reader(k, r, at), lambda i: k.read(w, (*at, i)), _Put(k, outs[0], at))
+
+        dense.over(self.block, batch, _written_out(n), one, _in_lanes(w.aval.dtype, n))
+        return True
+
+    def triangular_root(self, outs: Sequence[View], t: Operand, values: Operand) -> bool:
+        *batch, n = values.aval.shape
+
+        def one(k: Kernel, at: list[Affine]) -> None:
+            dense_kernels.triangular_root(
+                k, n, _reader(k, t, at), lambda i: k.read(values, (*at, i)), _Put(k, outs[0], at)
+            )
+
+        dense.over(self.block, batch, False, one, n <= dense.LARGEST)
+        return True
+
+    def triangular_sylvester(self, outs: Sequence[View], a: Operand, b: Operand, c: Operand) -> bool:
+        if not lapack.has(c.aval.dtype, *c.aval.shape):
+            return False
+        if 0 in c.aval.shape:
+            self._fill(outs[1], 1)
+        else:
+            lapack_eigen.triangular_sylvester(self.block, outs, a, b, c)
+        return True
+
+    # ---- functions that are programs of others
+
+    def sylvester(self, outs: Sequence[View], *operands: Operand, tol: float) -> bool:
+        return self._program(outs, operands, matrix_programs.sylvester, tol)
+
+    def symmetric_product(self, outs: Sequence[View], *operands: Operand, alpha: float, beta: float) -> bool:
+        return self._program(outs, operands, matrix_programs.symmetric_product, alpha, beta)
+
+    def expm(self, outs: Sequence[View], *operands: Operand) -> bool:
+        return self._program(outs, operands, matrix_programs.expm)
+
+    def expm_frechet(self, outs: Sequence[View], *operands: Operand) -> bool:
+        return self._program(outs, operands, matrix_programs.expm_frechet)
+
+    def sqrtm(self, outs: Sequence[View], *operands: Operand) -> bool:
+        return self._program(outs, operands, matrix_programs.sqrtm)
+
+    def adjugate(self, outs: Sequence[View], *operands: Operand) -> bool:
+        return self._program(outs, operands, matrix_programs.adjugate)
+
+    def adjugate_change(self, outs: Sequence[View], *operands: Operand) -> bool:
+        return self._program(outs, operands, matrix_programs.adjugate_change)
+
+    def polar(self, outs: Sequence[View], x: Operand, *, max_iterations: int, eps: float | None) -> bool:
+        if not x.aval.shape[-1]:
+            self._fill(outs[2], 0)
+            self._fill(outs[3], 1)
+            return True
+        return self._program(outs, [x], matrix_programs.polar, max_iterations, eps)
+
+    def _program(
+        self, outs: Sequence[View], operands: Sequence[Operand], run: Callable[..., Any], *params: Any
+    ) -> bool:
+        matrix_programs.append(self.block, outs, operands, lambda *xs: run(*xs, *params))
         return True
 
     # ---- tridiagonal systems

@@ -31,6 +31,7 @@ from wengert.prims.linalg_common import (
     finite,
     library,
     matmul,
+    no_derivative,
     not_finite,
     scipy_linalg,
     swap,
@@ -66,11 +67,31 @@ def _sylvester_impl(xp: Any, a: Any, b: Any, c: Any, *, tol: float) -> Any:
         (r, u), (s, v) = (scipy_linalg.schur(x, output=output, check_finite=False) for x in (a, b))
         if np.abs(_eigenvalues(r)[:, None] + _eigenvalues(s)).min() < tol:
             raise np.linalg.LinAlgError("an eigenvalue of a is minus one of b")
-        (trsyl,) = scipy_linalg.get_lapack_funcs(("trsyl",), (r, s, c))
-        y, scale, _ = trsyl(r, s, u.conj().T @ c @ v)
+        y, scale = _one_triangular(r, s, u.conj().T @ c @ v)
         return [u @ (y / scale) @ v.conj().T]
 
     return each(one, (2, 2, 2), avals_of(c), a, b, c)[0]
+
+
+def _one_triangular(r: Any, s: Any, c: Any) -> Any:
+    if not finite(r, s, c):
+        raise not_finite()
+    (trsyl,) = scipy_linalg.get_lapack_funcs(("trsyl",), (r, s, c))
+    return trsyl(r, s, c)[:2]
+
+
+def _triangular_avals(a: ShapedArray, b: ShapedArray, c: ShapedArray) -> list[ShapedArray]:
+    return [c, ShapedArray(c.shape[:-2], dtypes.to_floating_dtype(c.dtype))]
+
+
+# The y and the scale with a @ y + y @ b = scale * c, for Schur's forms a and b: a step of compiled code.
+triangular_sylvester_p: Primitive = library(
+    "triangular_sylvester",
+    abstract_eval=_triangular_avals,
+    impl=lambda xp, a, b, c: each(_one_triangular, (2, 2, 2), _triangular_avals(*avals_of(a, b, c)), a, b, c),
+    jvp=no_derivative(lambda: triangular_sylvester_p, "differentiate solve_sylvester"),
+    native="triangular_sylvester",
+)
 
 
 def _eigenvalues(t: Any) -> Any:
@@ -104,6 +125,7 @@ sylvester_p: Primitive = library(
     jvp=_sylvester_jvp,
     transpose=_sylvester_transpose,
     multiple_results=False,
+    native="sylvester",
 )
 
 
@@ -147,7 +169,12 @@ _DOUBLE = (
     ),
     5.371920351148152,
 )
-_MOST_SQUARINGS = 64
+MOST_SQUARINGS = 64
+
+
+def approximant(dtype: np.dtype[Any]) -> tuple[tuple[int, ...], float]:
+    """The coefficients of the approximant, and up to which norm it is exact."""
+    return _SINGLE if np.finfo(dtype).bits == 32 else _DOUBLE
 
 
 def _expm_impl(xp: Any, x: Any) -> Any:
@@ -155,10 +182,10 @@ def _expm_impl(xp: Any, x: Any) -> Any:
     if not x.size:
         return x
     real = x.real.dtype.type
-    coefficients, exact = _SINGLE if np.finfo(x.dtype).bits == 32 else _DOUBLE
+    coefficients, exact = approximant(x.dtype)
     norm = xp.abs(x).sum(-2).max(-1)
     squarings = xp.ceil(xp.log2(xp.maximum(norm / real(exact), 1)))
-    known = xp.isfinite(norm) & (squarings <= _MOST_SQUARINGS)
+    known = xp.isfinite(norm) & (squarings <= MOST_SQUARINGS)
     squarings = xp.where(known, squarings, 0)[..., None, None]
     x = xp.where(known[..., None, None], x, 0) / (2**squarings).astype(real)
     square = x @ x
@@ -187,6 +214,7 @@ expm_p: Primitive = library(
     impl=_expm_impl,
     jvp=_expm_jvp,
     multiple_results=False,
+    native="expm",
 )
 
 
@@ -244,6 +272,7 @@ expm_frechet_p: Primitive = library(
     jvp=_frechet_jvp,
     transpose=_frechet_transpose,
     multiple_results=False,
+    native="expm_frechet",
 )
 
 
@@ -268,22 +297,37 @@ def _sqrtm_aval(x: ShapedArray) -> ShapedArray:
 
 
 def _one_sqrtm(x: Any) -> list[Any]:
-    """By Schur's form: the root of a triangular matrix, one diagonal after the other."""
+    """By Schur's form."""
     if not finite(x):
         raise not_finite()
     if not x.size:
         return [x]
     t, z = scipy_linalg.schur(x, output="complex", check_finite=False)
+    return [z @ _one_root(t, np.sqrt(np.diagonal(t)))[0] @ z.conj().T]
+
+
+def _one_root(t: Any, values: Any) -> list[Any]:
+    """The root of a triangular matrix, whose diagonal is given: column by column, upwards."""
     n = len(t)
     root = np.zeros_like(t)
-    values = np.sqrt(np.diagonal(t))
     np.fill_diagonal(root, values)
     for j in range(1, n):
         for i in range(j - 1, -1, -1):
             rest = t[i, j] - root[i, i + 1 : j] @ root[i + 1 : j, j]
             # 0 / 0 is of a matrix with several roots, or a singular one that has one; 0 is in one of these
             root[i, j] = rest / (values[i] + values[j]) if rest else 0
-    return [z @ root @ z.conj().T]
+    return [root]
+
+
+# The root of triangular matrices: a step of compiled code.
+triangular_root_p: Primitive = library(
+    "triangular_root",
+    abstract_eval=lambda t, values: t,
+    impl=lambda xp, t, values: each(_one_root, (2, 1), avals_of(t), t, values)[0],
+    jvp=no_derivative(lambda: triangular_root_p, "differentiate sqrtm"),
+    multiple_results=False,
+    native="triangular_root",
+)
 
 
 def _sqrtm_jvp(primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
@@ -298,6 +342,7 @@ sqrtm_p: Primitive = library(
     impl=lambda xp, x: each(_one_sqrtm, (2,), avals_of(x), x)[0],
     jvp=_sqrtm_jvp,
     multiple_results=False,
+    native="sqrtm",
 )
 
 
@@ -320,14 +365,20 @@ def _polar_avals(x: ShapedArray, *, max_iterations: int, eps: float | None) -> l
     return [x, ShapedArray((*batch, n, n), x.dtype), counts, done]
 
 
-def _halley_step(x: Any, least: float) -> tuple[Any, float]:
-    """One step of the weighted iteration, with the weights that suit the least singular value."""
+def halley_weights(least: float) -> tuple[tuple[float, float, float], float]:
+    """The weights a, b, c of a step that suit the least singular value, and what this is after the step."""
     square = least * least
     d = (4.0 * (1.0 - square) / (square * square)) ** (1.0 / 3.0) if square < 1.0 else 0.0
     root = math.sqrt(1.0 + d)
     a = root + 0.5 * math.sqrt(8.0 - 4.0 * d + 8.0 * (2.0 - square) / (square * root))
     b = (a - 1.0) ** 2 / 4.0
     c = a + b - 1.0
+    return (a, b, c), min(least * (a + b * square) / (1.0 + c * square), 1.0)
+
+
+def _halley_step(x: Any, least: float) -> tuple[Any, float]:
+    """One step of the weighted iteration, and the least singular value after it."""
+    (a, b, c), after = halley_weights(least)
     m, n = x.shape
     real = x.real.dtype.type
     if c > 100.0:  # by QR, which keeps the precision
@@ -337,7 +388,7 @@ def _halley_step(x: Any, least: float) -> tuple[Any, float]:
     else:
         z = np.eye(n, dtype=x.dtype) + real(c) * (x.conj().T @ x)
         moved = real(a - b / c) * np.linalg.solve(z, x.conj().T).conj().T
-    return real(b / c) * x + moved, min(least * (a + b * square) / (1.0 + c * square), 1.0)
+    return real(b / c) * x + moved, after
 
 
 def _one_polar(x: Any, max_iterations: int, eps: float | None) -> list[Any]:
@@ -381,7 +432,9 @@ def _polar_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -
     return outs, [du, sub(inner, matmul(turn, h)), *zeros]
 
 
-polar_p: Primitive = library("qdwh", abstract_eval=_polar_avals, impl=_polar_impl, jvp=_polar_jvp)
+polar_p: Primitive = library(
+    "qdwh", abstract_eval=_polar_avals, impl=_polar_impl, jvp=_polar_jvp, native="polar"
+)
 
 
 def qdwh(

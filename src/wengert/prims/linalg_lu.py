@@ -319,6 +319,7 @@ adjugate_p: Primitive = library(
     impl=_adjugate_impl,
     jvp=_adjugate_jvp,
     multiple_results=False,
+    native="adjugate",
 )
 
 
@@ -359,6 +360,7 @@ adjugate_change_p: Primitive = library(
     jvp=_change_jvp,
     transpose=_change_transpose,
     multiple_results=False,
+    native="adjugate_change",
 )
 
 

@@ -130,9 +130,9 @@ def _update_impl(xp: Any, r: Any, w: Any) -> Any:
         size = xp.hypot(x, y)
         moved = y != 0
         c, s = xp.where(moved, x / size, 1), xp.where(moved, y / size, 0)
-        row, c, s = r[..., k, :].copy(), c[..., None], s[..., None]
-        r[..., k, :] = c * row + s * w
-        w = c * w - s * row
+        row, rest, c, s = r[..., k, k:].copy(), w[..., k:], c[..., None], s[..., None]
+        r[..., k, k:] = c * row + s * rest
+        w[..., k:] = c * rest - s * row
     return r
 
 
@@ -150,6 +150,7 @@ cholesky_update_p: Primitive = library(
     impl=_update_impl,
     jvp=_update_jvp,
     multiple_results=False,
+    native="cholesky_update",
 )
 
 
@@ -302,17 +303,23 @@ def _tridiagonal_aval(
 def _tridiagonal_impl(xp: Any, dl: Any, d: Any, du: Any, b: Any, *, perturb_singular: bool) -> Any:
     if b.size == 0:
         return xp.zeros_like(b)
-    if d.shape[-1] == 1:
-        return b / _off_zero(d)[..., None] if perturb_singular else b / xp.where(d == 0, np.nan, d)[..., None]
     gttrf, gttrs = scipy_linalg.get_lapack_funcs(("gttrf", "gttrs"), (d, b))
 
+    n = d.shape[-1]
+
     def one(dl: Any, d: Any, du: Any, b: Any) -> list[Any]:
-        low, middle, high, beyond, pivots, info = gttrf(dl[1:], d, du[:-1])
+        low, high, more = dl[1:], du[:-1], max(3 - n, 0)
+        if more:  # SciPy takes three rows at least; further ones do not change the size of the largest pivot
+            low, high, b = (
+                np.concatenate([x, np.zeros((more, *x.shape[1:]), x.dtype)]) for x in (low, high, b)
+            )
+            d = np.concatenate([d, np.full(more, d[0] if perturb_singular else 1, d.dtype)])
+        low, middle, high, beyond, pivots, info = gttrf(low, d, high)
         if info and not perturb_singular:
             raise np.linalg.LinAlgError("the matrix is singular")
         if perturb_singular:
             middle = _off_zero(middle)
-        return [gttrs(low, middle, high, beyond, pivots, b)[0]]
+        return [gttrs(low, middle, high, beyond, pivots, b)[0][:n]]
 
     return each(one, (1, 1, 1, 2), avals_of(b), dl, d, du, b)[0]
 
@@ -423,6 +430,7 @@ symmetric_product_p: Primitive = library(
     impl=_product_impl,
     jvp=_product_jvp,
     multiple_results=False,
+    native="symmetric_product",
 )
 
 
