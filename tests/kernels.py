@@ -16,13 +16,16 @@ KINDS = {"float16": "f16", "float32": "f32", "float64": "f64", "int32": "i32", "
 WIDE = 'nounwind "min-legal-vector-width"="512" "prefer-vector-width"="512"'
 
 
-def kernel(emit: Callable[..., Value], dtype: str, lanes: int, operands: int = 1) -> Callable[..., Any]:
+def kernel(
+    emit: Callable[..., Value], dtype: str, lanes: int, operands: int = 1, vector_bits: int = 0
+) -> Callable[..., Any]:
     """A function of arrays of one dtype that applies `emit(builder, *values)` to `lanes` elements at a time.
 
     The arrays are padded with ones to a whole number of steps. The result has the operands' shape and dtype.
+    `vector_bits` says for which processors the code is written; by default for this one.
     """
     element = scalar_type(KINDS[dtype])
-    module = Module()
+    module = Module(vector_bits or cpu.target().vector_bits)
     names = [f"p{n}" for n in range(operands + 1)]
     function = module.function(
         "kernel", VOID, [("n", I64), *((name, PTR) for name in names)], attributes=WIDE

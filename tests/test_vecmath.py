@@ -15,6 +15,7 @@ import scipy.special
 from kernels import kernel
 
 from wengert.backends import vecmath
+from wengert.backends.estimates import quotient
 
 LANES = {"float32": 16, "float64": 8}
 TYPES = ("float32", "float64")
@@ -81,7 +82,7 @@ DENSE: dict[str, tuple[Callable[[Array], Array], dict[str, tuple[float, float]],
     "sinh": (np.sinh, _by_type((-92, 92), (-715, 715)), 1.6, 1.6),
     "sqrt": (np.sqrt, POSITIVE, 0.51, 0.51),
     "tan": (np.tan, ANGLE, 1.6, 1.6),
-    "tanh": (np.tanh, _by_type((-12, 12), (-25, 25)), 1.6, 1.6),
+    "tanh": (np.tanh, _by_type((-12, 12), (-25, 25)), 1.8, 2),
     "trunc": (np.trunc, HUGE, 0, 0),
 }
 # Those for which only float64 references exist.
@@ -141,6 +142,30 @@ def test_float32_special_functions(name: str) -> None:
     reference, interval, limit = SPECIAL[name]
     x = samples("float32", *interval, 60_000)
     assert_close(name, x, reference(x.astype(np.float64)), limit)
+
+
+@pytest.mark.parametrize("name", ["cbrt", "cosh", "log", "rsqrt", "tanh"])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_processors_without_estimates(name: str, dtype: str) -> None:
+    reference, intervals, *limits = DENSE[name]
+    x = samples(dtype, *intervals[dtype], 50_000)
+    wider = np.float64 if dtype == "float32" else np.longdouble
+    with np.errstate(all="ignore"):
+        want = reference(x.astype(wider))
+    got = kernel(lambda b, v: vecmath.emit(b, name, v), dtype, 4, vector_bits=128)(x)
+    assert ulp_errors(got, want).max() <= limits[TYPES.index(dtype)] + (wider is np.longdouble) * 0.01
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_quotients_from_estimates(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = (rng.choice([-1, 1], 40_000) * 10.0 ** rng.uniform(-10, 10, 40_000) for _ in range(2))
+    x, y = np.append(x, [3, 6, 10, 1, 0]).astype(dtype), np.append(y, [3, 3, 5, 4, 7]).astype(dtype)
+    want = x.astype(np.longdouble) / y.astype(np.longdouble)
+    for lanes in (1, 2, LANES[dtype], 2 * LANES[dtype]):
+        got = kernel(quotient, dtype, lanes, 2)(x, y)
+        assert ulp_errors(got, want).max() <= 0.7
+        np.testing.assert_array_equal(got[-5:], [1, 2, 2, 0.25, 0])
 
 
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="long double is no wider than double here")

@@ -11,11 +11,15 @@ _CALLS_IN = 4  # lines, of which one is a call, make it mostly calls
 
 
 class Module:
-    """What one compilation holds: functions, declarations, global data, metadata."""
+    """What one compilation holds: functions, declarations, global data, metadata.
 
-    __slots__ = ("_data", "_declared", "_functions", "_metadata", "_unlikely")
+    `vector_bits` is the width of the registers that code may use: 512 on a processor with AVX-512.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_data", "_declared", "_functions", "_metadata", "_unlikely", "vector_bits")
+
+    def __init__(self, vector_bits: int = 128) -> None:
+        self.vector_bits = vector_bits
         self._declared: dict[str, str] = {}
         self._functions: list[Function] = []
         self._data: dict[str, str] = {}

@@ -68,7 +68,7 @@ class _Emitter:
     def __init__(self, program: Program, vector_bits: int):
         self.program = program
         self.vector_bits = vector_bits
-        self.module = Module()
+        self.module = Module(vector_bits)
         self.deps = Dependencies()
         # without these LLVM may cut the widest vectors in two, to spare the clock of older processors
         self.attributes = (

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wengert.backends.estimates import inverse_root
 from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_arc import acos, asin, atan, atan2
 from wengert.backends.vecmath_erf import erf, erf_inv, erfc
@@ -55,7 +56,7 @@ UNARY: dict[str, Callable[[Builder, Value], Value]] = {
     "logistic": logistic,
     "round_half_away": Builder.round_f,
     "round_half_even": Builder.rint,
-    "rsqrt": lambda b, x: b.fdiv(1.0, b.sqrt(x)),
+    "rsqrt": inverse_root,
     "sin": sin,
     "sinh": sinh,
     "sqrt": Builder.sqrt,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wengert.backends.estimates import quotient
 from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import INF, NAN, at_most, poly, poly_pair
 from wengert.backends.vecmath_exp import exp2_moderate, exp_of_nonpositive
@@ -190,7 +191,7 @@ def _erfc_far(b: Builder, a: Value) -> Value:
     e = exp_of_nonpositive(b, b.fneg(square), b.fneg(lost))
     total = b.fadd(bounded, _ERFCX_CENTRE)
     total_low = b.fsub(bounded, b.fsub(total, _ERFCX_CENTRE))
-    inverse = b.fdiv(1.0, total)
+    inverse = quotient(b, 1.0, total)
     minus = b.fneg(inverse)
     inverse_low = b.fmul(inverse, b.fma(minus, total_low, b.fma(minus, total, 1.0)))
     offset = b.fsub(bounded, _ERFCX_CENTRE)
@@ -244,7 +245,7 @@ def _inverse_f32(b: Builder, x: Value, w: Value) -> Value:
 
 
 def _quotient(b: Builder, x: Value, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -> Value:
-    return b.fdiv(poly(b, x, polynomials[0]), poly(b, x, polynomials[1]))
+    return quotient(b, poly(b, x, polynomials[0]), poly(b, x, polynomials[1]))
 
 
 def _inverse_f64(b: Builder, x: Value, w: Value) -> Value:

@@ -7,6 +7,7 @@ the format.
 
 from __future__ import annotations
 
+from wengert.backends.estimates import quotient, quotient_by_sum
 from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import (
     Format,
@@ -24,6 +25,7 @@ from wengert.backends.vecmath_core import (
 _LOG2_E = 1.4426950408889634
 # ln 2 in two parts, the first so short that its products with k are exact.
 _LN2 = {"f32": (0.693115234375, 3.194618329871446e-05), "f64": (0.6931471805592082, 7.371002565167799e-13)}
+_LN2_F32 = 0.693147182464600  # the nearest float32
 
 # (exp(r) - 1 - r) / r**2 on |r| <= 0.34675; relative error of exp 3.4e-9 (float32), 3.6e-18 (float64).
 _EXP = {
@@ -87,30 +89,6 @@ _EXP2 = {
         1.0177985540099828e-07,
         7.073929469462072e-09,
         4.4655587455054256e-10,
-    ),
-}
-# (tanh(x) - x) / x**3 as a polynomial of x**2 on |x| <= 0.625; relative error 4.6e-9 (float32), 1.1e-17
-# (float64).
-_TANH = {
-    "f32": (
-        -0.3333328068256378,
-        0.13331404328346252,
-        -0.05373641103506088,
-        0.02062804251909256,
-        -0.005692451260983944,
-    ),
-    "f64": (
-        -0.3333333333333284,
-        0.13333333333259315,
-        -0.053968253929913605,
-        0.021869487544613514,
-        -0.008863220589935229,
-        0.0035919858642839823,
-        -0.001454942034107221,
-        0.0005862619104585906,
-        -0.00022845482625252482,
-        7.702113492386065e-05,
-        -1.6012823761236665e-05,
     ),
 }
 # (sinh(x) - x) / x**3 as a polynomial of x**2 on |x| <= 1; relative error 3.6e-10 (float32), 3.0e-19
@@ -232,15 +210,20 @@ def expm1(b: Builder, x: Value) -> Value:
 
 
 def tanh(b: Builder, x: Value) -> Value:
-    """The hyperbolic tangent: a polynomial, and e / (e + 2) with e = expm1(2 |x|) beyond 0.625."""
+    """The hyperbolic tangent: e / (e + 2) with e = expm1(2 |x|)."""
     fmt = format_of(x)
     size = b.fabs(x)
     doubled = at_most(b, b.fadd(size, size), 20.0 if fmt.mantissa == 23 else 40.0)
-    i, q = expm1_parts(b, doubled)
+    if fmt.mantissa == 23:
+        # what one step of the reduction leaves, 2e-9 k, counts little where k is large, since tanh is flat there
+        k, i = nearest_integer(b, doubled, _LOG2_E)
+        r = b.fma(k, -_LN2_F32, doubled)
+        q = b.fma(b.fmul(r, r), poly(b, r, _EXP["f32"]), r)
+    else:
+        i, q = expm1_parts(b, doubled)
     scale = power_of_two(b, i, fmt)
     e = b.fma(scale, q, b.fsub(scale, 1.0))
-    y = b.copysign(b.fdiv(e, b.fadd(e, 2.0)), x)
-    return b.select(b.fcmp("olt", size, 0.625), odd_poly(b, x, _TANH[x.type.kind]), y)
+    return b.copysign(quotient_by_sum(b, e, e, 2.0), x)
 
 
 def logistic(b: Builder, x: Value) -> Value:
@@ -273,5 +256,5 @@ def cosh(b: Builder, x: Value) -> Value:
     """The hyperbolic cosine, (exp|x| + exp(-|x|)) / 2."""
     quarter, q = _quarter_exp(b, b.fabs(x))
     e = b.fma(quarter, q, quarter)
-    y = b.fadd(e, b.fdiv(0.0625, e))
+    y = b.fadd(e, quotient(b, 0.0625, e))
     return b.fadd(y, y)

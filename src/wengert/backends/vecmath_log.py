@@ -6,6 +6,7 @@ A positive number is 2**k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), and log(
 
 from __future__ import annotations
 
+from wengert.backends.estimates import quotient
 from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import INF, NAN, bits, floats, format_of, in_double, poly
 
@@ -69,7 +70,7 @@ def log_fraction(b: Builder, f: Value) -> tuple[Value, Value]:
     half = b.fmul(square, 0.5)
     if f.type.kind == "f32":
         return f, b.fma(b.fmul(f, square), b.fneg(poly(b, f, _LOG_F32)), half)
-    s = b.fdiv(f, b.fadd(f, 2.0))
+    s = quotient(b, f, b.fadd(f, 2.0))
     z = b.fmul(s, s)
     rest = b.fmul(z, poly(b, z, _LOG_F64))
     return f, b.fsub(half, b.fmul(s, b.fadd(half, rest)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wengert.backends.estimates import quotient
 from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import INF, format_of, nearest_integer, poly, power_of_two
 from wengert.backends.vecmath_log import split_exponent
@@ -46,7 +47,7 @@ def cbrt(b: Builder, x: Value) -> Value:
     square = b.fmul(y, y)
     square_low = b.fma(y, y, b.fneg(square))
     off = b.fma(square_low, y, b.fma(square, y, b.fneg(target)))
-    y = b.fsub(y, b.fdiv(b.fmul(y, off), b.fma(off, 2.0, b.fmul(target, 3.0))))
+    y = b.fsub(y, quotient(b, b.fmul(y, off), b.fma(off, 2.0, b.fmul(target, 3.0))))
     y = b.copysign(b.fmul(y, power_of_two(b, i, fmt)), x)
     a = b.fabs(x)
     return b.select(b.and_(b.fcmp("olt", a, INF), b.fcmp("ogt", a, 0.0)), y, x)

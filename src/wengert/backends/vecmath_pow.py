@@ -6,6 +6,7 @@ floats, good to about 2**-65, since its error is multiplied by as much as 745 in
 
 from __future__ import annotations
 
+from wengert.backends.estimates import quotient
 from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import (
     INF,
@@ -70,7 +71,7 @@ def _log_pair(b: Builder, x: Value) -> tuple[Value, Value]:
     # s = f / (2 + f)
     d = b.fadd(f, 2.0)
     d_low = b.fsub(f, b.fsub(d, 2.0))
-    inverse = b.fdiv(1.0, d)
+    inverse = quotient(b, 1.0, d)
     s = b.fmul(f, inverse)
     negative = b.fneg(s)
     s_low = b.fmul(b.fma(negative, d_low, b.fma(negative, d, f)), inverse)
