@@ -12,8 +12,9 @@ import pytest
 from hypothesis import event, given, note, strategies as st
 
 import wengert
-from tests.random_programs import eps_of, kind_of, programs
+from tests.random_programs import Program, programs
 from tests.random_surroundings import surrounded_rows
+from tests.random_values import eps_of, kind_of
 from wengert import config
 from wengert.backends import cpu, llvm
 from wengert.compiler import contract, nest, plan, split
@@ -21,10 +22,11 @@ from wengert.compiler.interpret import interpret
 from wengert.compiler.pipeline import Compilation, compile_jaxpr
 from wengert.compiler.pretty import format_program
 from wengert.core import pretty as _pretty  # noqa: F401  (prints jaxprs)
-from wengert.core.array import from_numpy
-from wengert.core.jaxpr import ClosedJaxpr, check_jaxpr
+from wengert.core.array import Array, from_numpy, wrap
+from wengert.core.avals import ShapedArray
+from wengert.core.jaxpr import Eqn, Jaxpr, check_jaxpr, subjaxprs
 from wengert.core.reference import run_jaxpr
-from wengert.runtime.dispatch import Executable, GuardedExecutable
+from wengert.runtime.dispatch import DonatedExecutable, Executable, GuardedExecutable
 
 # Thresholds of the compiler, the usual value first. At the others, small programs take the ways of large ones.
 KNOBS: list[tuple[Any, str, tuple[Any, ...]]] = [
@@ -50,12 +52,24 @@ def knobs() -> st.SearchStrategy[tuple[Any, ...]]:
     return st.tuples(*(st.sampled_from(options) for _, _, options in KNOBS))
 
 
-def executed(compilation: Compilation, args: Sequence[Any]) -> list[Any]:
+def somewhere(value: Any, odd: bool) -> Array:
+    """An array in memory of its own, or, if `odd`, behind one other element."""
+    if not odd:
+        return from_numpy(value)
+    place = np.empty(value.size + 1, value.dtype)[1:].reshape(value.shape)
+    np.copyto(place, value)
+    return wrap(place, ShapedArray(value.shape, value.dtype))
+
+
+def executed(compilation: Compilation, args: Sequence[Any], odd: bool = False) -> list[Any]:
     kind = GuardedExecutable if config.current().check_memory else Executable
-    return [out._np for out in kind(compilation)([from_numpy(a) for a in args])]
+    if any(b.kind == "given" for b in compilation.program.args):
+        kind = DonatedExecutable
+    return [out._np for out in kind(compilation)([somewhere(a, odd) for a in args])]
 
 
 def interpreted(compilation: Compilation, args: Sequence[Any]) -> list[Any]:
+    args = [np.array(a) for a in args]  # those that are given away are written to
     results = interpret(compilation.program, args)
     return [results[n] if n >= 0 else args[-1 - n] for n in compilation.outputs]
 
@@ -75,29 +89,47 @@ def assert_same(how: str, got: Sequence[Any], wanted: Sequence[Any], errors: Seq
         assert near.all(), f"{how}: result {n} is\n{a}\nand should be\n{b}\nwithin {4 * error}"
 
 
-def check(closed: ClosedJaxpr, args: Sequence[Any], errors: Sequence[float], values: Sequence[Any]) -> None:
+def check(program: Program, values: Sequence[Any], donated: Sequence[bool] = (), odd: bool = False) -> None:
+    """`donated`: the arguments whose memory the program may take; `odd`: arguments are not at the start of lines."""
+    closed, args, errors = program.closed, program.args, program.errors
     note(str(closed))
+    note(f"arguments {args}, errors {errors}, donated {donated}, odd {odd}, settings {values}")
     wanted = run_jaxpr(np, closed, args)
+    if program.examples:
+        one_by_one = [run_jaxpr(np, one.closed, one.args) for one in program.examples]
+        assert_same("batched", wanted, [np.stack(rows) for rows in zip(*one_by_one)], errors)
+    if config.current().check_memory:
+        donated = ()
     with settings_of_compiler(values):
-        compilation = compile_jaxpr(closed.jaxpr)
+        compilation = compile_jaxpr(closed.jaxpr, given=donated)
         check_jaxpr(compilation.jaxpr)
         note(str(compilation.jaxpr))
         note(format_program(compilation.program))
         assert_same("interpreted", interpreted(compilation, args), wanted, errors)
-        assert_same("compiled", executed(compilation, args), wanted, errors)
+        assert_same("compiled", executed(compilation, args, odd), wanted, errors)
 
 
-@given(st.data())
-def test_compiled_programs_compute_what_their_primitives_do(data: st.DataObject) -> None:
+def equations(jaxpr: Jaxpr) -> Iterator[Eqn]:
+    """Those of the bodies of loops and branches too."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in subjaxprs(eqn.params):
+            yield from equations(inner.jaxpr)
+
+
+@given(st.data(), st.booleans(), knobs())
+def test_compiled_programs_compute_what_their_primitives_do(
+    data: st.DataObject, odd: bool, values: Sequence[Any]
+) -> None:
     with wengert.enable_x64(True), np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
-        closed, args, errors = data.draw(programs())
-        values = data.draw(knobs())
+        program = data.draw(programs())
         bits = data.draw(st.sampled_from(VECTOR_BITS))
         if bits:
             patch.setattr(cpu.target(), "vector_bits", bits)
-        for eqn in closed.jaxpr.eqns:
+        donated = [data.draw(st.booleans()) for _ in program.args]
+        for eqn in equations(program.closed.jaxpr):
             event(eqn.primitive.name)
-        check(closed, args, errors, values)
+        check(program, values, donated, odd)
 
 
 @given(st.data(), st.booleans(), knobs())
@@ -108,7 +140,7 @@ def test_every_primitive_in_random_surroundings(
         program = data.draw(surrounded_rows(wide))
         closed, args = program.closed()
         wanted = run_jaxpr(np, closed, args)
-        check(closed, args, [allowed(a, program.ulps) for a in wanted], values)
+        check(Program(closed, args, [allowed(a, program.ulps) for a in wanted]), values)
 
 
 def allowed(expected: Any, ulps: float) -> float:
