@@ -267,6 +267,14 @@ class _Local:
 
 
 _updating = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _updating
+    _updating = threading.Lock()  # the thread that had it is not here
+
+
+os.register_at_fork(after_in_child=_after_fork)
 _global: Config = _from_environment()
 _local: ContextVar[_Local | None] = ContextVar("wengert_config", default=None)
 _get_local = _local.get

@@ -7,6 +7,7 @@ start a search for garbage, which took a fifth of the time of a first call. So i
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from typing import Final
 
@@ -20,6 +21,14 @@ class _Seldom:
         self._lock = threading.Lock()
         self._depth = 0
         self._before = _SELDOM
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        """Threads that were in the context are not here."""
+        self._lock = threading.Lock()
+        if self._depth:
+            self._depth = 1
+            self.__exit__()
 
     def __enter__(self) -> None:
         with self._lock:
@@ -31,7 +40,7 @@ class _Seldom:
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
-            self._depth -= 1
+            self._depth = max(self._depth - 1, 0)
             if self._depth == 0 and gc.get_threshold()[0] == _SELDOM[0]:
                 gc.set_threshold(*self._before)
 

@@ -34,6 +34,7 @@ from wengert.prims.expansion import without_constants
 from wengert.runtime import (
     buffers,
     foreign,  # noqa: F401  (provides wengert_run_loop and the loops)
+    forking as _forking,  # noqa: F401  (makes fork safe)
     interrupt,
     loading,
     native,

@@ -22,6 +22,7 @@ _MODULES = (
 )
 _cpu = lazy_module("wengert.backends.cpu")
 _unneeded = threading.Event()
+_started: list[threading.Thread] = []
 
 
 def _load_library() -> None:
@@ -53,8 +54,16 @@ def prepare() -> threading.Thread:
     thread = threading.Thread(target=_load_compiler, name="wengert-loading")
     with contextlib.suppress(RuntimeError):  # the interpreter is ending
         thread.start()
-        os.register_at_fork(before=thread.join)
+        _started.append(thread)
+        os.register_at_fork(before=settle)
     return thread
+
+
+def settle() -> None:
+    """Wait until nothing is being loaded."""
+    for thread in _started:
+        if thread is not threading.current_thread():
+            thread.join()
 
 
 def compiler_not_needed() -> None:
