@@ -29,7 +29,8 @@ LAYERS = [
 LAYERS += ["compiler", "backends", "runtime"]
 ABOVE = ["as_jax", "demos", "cli", "__main__"]
 PUBLIC = len(LAYERS)
-# Primitives that hold programs: their rules transform them, so they stand among the transformations.
+# Primitives that hold programs: their rules transform them, so they stand among the transformations. So do those that
+# are programs with loops when they are compiled.
 HOLD_PROGRAMS = {
     f"wengert.prims.{name}"
     for name in (
@@ -40,6 +41,8 @@ HOLD_PROGRAMS = {
         "custom",
         "custom_vmap",
         "linear_solve",
+        "rejection",
+        "sampling",
         "scan",
         "while_loop",
     )

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from wengert import config
 from wengert._lazy import lazy_module
+from wengert.config import enable_x64
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.primitive import Primitive
@@ -144,7 +144,7 @@ def as_program(formula: Rule) -> Rule:
             found = formula(PROGRAM, *[convert(a, _F64) for a in args], **params)
             return [convert(found, avals[-1].dtype)]
 
-        with config.enable_x64(True):
+        with enable_x64(True):
             return stage(run, [ShapedArray(a.shape, a.dtype) for a in avals])
 
     return expand

@@ -22,9 +22,11 @@ from wengert.core.zeros import Zero, is_zero
 from wengert.prims.arithmetic import div, mul
 from wengert.prims.axes import accumulator, batch_to
 from wengert.prims.constructors import constant
+from wengert.prims.conversion import float_to_int
 from wengert.prims.gamma import random_gamma_grad
 from wengert.prims.logic import eq
 from wengert.prims.rng import Generator, generator, to_words
+from wengert.prims.sampling import draw_binomial, draw_gamma, draw_poisson, program
 from wengert.prims.select import select
 from wengert.prims.shape import full_like
 from wengert.prims.transcendental import exp
@@ -68,10 +70,13 @@ def _sampler(
     draw: Callable[..., Any],
     result: Callable[..., np.dtype[Any]],
     jvp: Callable[..., Any] | None = None,
+    *,
+    as_program: Callable[..., Any],
 ) -> Primitive:
     """A primitive of keys and parameters of one shape, which begins with that of the keys.
 
-    draw(source, words, *parameters, **params) samples for keys of shape (rows,), parameters of shape (rows, n).
+    draw(source, words, *parameters, **params) samples for keys of shape (rows,), parameters of shape (rows, n). So
+    does `as_program` in compiled code.
     """
 
     def abstract_eval(keys: ShapedArray, *parameters: ShapedArray, **params: Any) -> ShapedArray:
@@ -99,6 +104,7 @@ def _sampler(
         impl=impl,
         jvp=jvp or constant_jvp,
         batch=batch,
+        expand=program(as_program),
         keys="consume",
         hidden_params=("partitionable",),
     )
@@ -174,7 +180,9 @@ def _gamma_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, log_space: bo
     return out, mul(t, div(random_gamma_grad(a, sample), sample))
 
 
-random_gamma_p: Primitive = _sampler("random_gamma", _draw_gamma, lambda dtype, **_: dtype, _gamma_jvp)
+random_gamma_p: Primitive = _sampler(
+    "random_gamma", _draw_gamma, lambda dtype, **_: dtype, _gamma_jvp, as_program=draw_gamma
+)
 
 
 def random_gamma(keys: Any, a: Any, log_space: bool = False) -> Any:
@@ -208,7 +216,7 @@ def _draw_poisson(source: _Source, words: Any, lam: Any, *, dtype: np.dtype[Any]
     limit = np.iinfo(dtype).max
     few = _poisson_by_products(source, words, np.where(small, lam, np.float32(0)), dtype, limit)
     many = _poisson_by_rejection(source, words, np.where(small, np.float32(1e5), lam), limit)
-    return np.where(lam == 0, dtype.type(0), np.where(small, few, many.astype(dtype)))
+    return np.where(lam == 0, dtype.type(0), np.where(small, few, float_to_int(np, many, dtype)))
 
 
 def _poisson_by_products(source: _Source, words: Any, lam: Any, dtype: np.dtype[Any], limit: float) -> Any:
@@ -256,7 +264,9 @@ def _lgamma(x: Any) -> Any:
     return scipy_special.gammaln(x.astype(np.float64)).astype(x.dtype)
 
 
-random_poisson_p = _sampler("random_poisson", _draw_poisson, lambda lam, *, dtype, **_: dtype)
+random_poisson_p = _sampler(
+    "random_poisson", _draw_poisson, lambda lam, *, dtype, **_: dtype, as_program=draw_poisson
+)
 
 
 def random_poisson(keys: Any, lam: Any, dtype: np.dtype[Any]) -> Any:
@@ -352,7 +362,12 @@ def _stirling_rest(k: Any) -> Any:
     return np.where(k <= 9, table[np.floor(near).astype(np.int32)], series.astype(k.dtype))
 
 
-random_binomial_p = _sampler("random_binomial", _draw_binomial, lambda n, *, dtype, **_: dtype)
+random_binomial_p = _sampler(
+    "random_binomial",
+    _draw_binomial,
+    lambda n, *, dtype, **_: dtype,
+    as_program=lambda *args, **params: draw_binomial(*args, rests=_small_rests().tolist(), **params),
+)
 
 
 def random_binomial(keys: Any, n: Any, p: Any, dtype: np.dtype[Any]) -> Any:
