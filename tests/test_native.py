@@ -302,3 +302,10 @@ def test_remainders_by_neighbours_of_powers_of_two(name: str) -> None:
             with wengert.enable_x64():
                 result = wengert.jit(lambda x: x % np.array(divisor, x.dtype))(x)  # noqa: B023
             np.testing.assert_array_equal(result, x % np.array(divisor, name), err_msg=str(divisor))
+
+
+def test_memory_is_asked_for_ahead_where_much_is_computed() -> None:
+    large, small = jnp.ones(1 << 20), jnp.ones(1 << 10)
+    assert "llvm.prefetch" in wengert.jit(jnp.tanh).lower(large).as_text("llvm")
+    assert "llvm.prefetch" not in wengert.jit(jnp.tanh).lower(small).as_text("llvm")
+    assert "llvm.prefetch" not in wengert.jit(jnp.negative).lower(large).as_text("llvm")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from wengert.backends import scalars
-from wengert.backends.irbuilder import I32, I64, Builder, Function, Type, Value
+from wengert.backends.irbuilder import I8, I32, I64, Builder, Function, Type, Value
 from wengert.backends.routines import Routines
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
@@ -25,6 +25,8 @@ from wengert.compiler.loops import (
 from wengert.compiler.rewrite import children, walk
 
 Terms = tuple[tuple[Term, int], ...]
+_FAR_BYTES = 1 << 20  # of a buffer that may not be in the caches near the processor
+_AHEAD = 1024  # bytes that reading is ahead
 
 
 def memory_type(buffer: Buffer) -> Type:
@@ -85,6 +87,7 @@ class Frame:
         self.mask: Value | None = None
         self.innermost: Axis | None = None
         self.cells = False  # each lane has local buffers of its own: an element is a vector
+        self.ahead: set[Buffer] | None = None  # what is fetched ahead in this loop, if anything is to be
 
     # ---- what is known
 
@@ -228,6 +231,7 @@ class Frame:
         if step == 1:
             pointer = self.address(buffer, offset)
             align = kind.bits // 8
+            self._fetch_ahead(buffer, pointer)
             value = (
                 b.load(wide, pointer, align=align)
                 if mask is None
@@ -244,6 +248,12 @@ class Frame:
         else:
             value = self._gather_from(kind, self.addresses(buffer, offset, step), mask)
         return self._from_memory(buffer, value)
+
+    def _fetch_ahead(self, buffer: Buffer, pointer: Value) -> None:
+        """Ask for what a later iteration reads: one that computes much sees too few of those after it to do so."""
+        if self.ahead is not None and buffer.nbytes >= _FAR_BYTES and buffer not in self.ahead:
+            self.ahead.add(buffer)
+            self.b.prefetch(self.b.gep(I8, pointer, _AHEAD))
 
     def _load_one(self, buffer: Buffer, pointer: Value) -> Value:
         """An element that is the same in all lanes: a scalar, as what addresses are computed from has to be."""

@@ -666,6 +666,11 @@ class Builder:
         function.allocas.append(f"  {name} = alloca {type.text}, i64 {count}, align {align}")
         return Value(name, PTR)
 
+    def prefetch(self, pointer: Value) -> None:
+        """Ask for the memory at an address, which need not be valid, to come to the caches for reading."""
+        numbers = [constant(I32, n) for n in (0, 3, 1)]  # to read, into all caches, data
+        self._effect("prefetch", VOID, (pointer, *numbers), (PTR,))
+
     def memcpy(self, to: Value, source: Value, size: Operand) -> None:
         """Copy `size` bytes (i64) between places that do not overlap."""
         size = size if isinstance(size, Value) else constant(I64, size)

@@ -38,10 +38,12 @@ from wengert.compiler.loops import (
     View,
     is_native,
 )
+from wengert.compiler.nest import work
 from wengert.compiler.rewrite import children, statements, values, walk
 
 _REGISTER_BYTES = 16  # temporaries that LLVM may keep in registers
 _FUSED = ("float32", "float64")  # whose products are added to sums in one operation
+_FETCHED_COST = 12.0  # vector additions of an iteration, from which on memory is asked for ahead
 _GRAIN_COST = 20_000.0  # vector additions that are worth handing to a thread
 
 
@@ -297,6 +299,13 @@ class _Emitter:
         frame.cells = cells
         self._leave(frame, saved)
 
+    def _stream(self, frame: Frame, stmt: For, index: Value, lanes: int) -> None:
+        """An iteration of many over consecutive memory."""
+        plain = not stmt.lanes and not any(isinstance(s, For) for s in stmt.body)
+        frame.ahead = set() if plain and work(stmt.body) >= _FETCHED_COST else None
+        self._run(frame, stmt, index, lanes)
+        frame.ahead = None
+
     def _scalar_loop(self, frame: Frame, stmt: For, lo: Value, hi: Value, carried: list[str]) -> None:
         totals = [frame.names[n] for n in carried]
         with frame.b.loop(lo, hi, 1, totals) as loop:
@@ -311,7 +320,7 @@ class _Emitter:
         whole = lo.const is not None and hi.const is not None and (hi.const - lo.const) % lanes == 0
         with b.loop(lo, hi, lanes) as loop:
             index = loop.index if whole else b.smin(loop.index, b.const(I64, stmt.hi - lanes))
-            self._run(frame, stmt, index, lanes)
+            self._stream(frame, stmt, index, lanes)
             loop.next()
 
     def _masked_loop(
@@ -329,7 +338,7 @@ class _Emitter:
         main = b.sub(hi, rest)
         with b.loop(lo, main, lanes, starts) as loop:
             frame.names.update(zip(carried, loop.carried, strict=True))
-            self._run(frame, stmt, loop.index, lanes)
+            self._stream(frame, stmt, loop.index, lanes)
             loop.next(*(frame.names[n] for n in carried))
         totals = loop.results
         frame.names.update(zip(carried, totals, strict=True))
