@@ -40,12 +40,15 @@ def lower_dot(
         _complex(block, out, lhs, rhs, contracting, batch, free_l, free_r)
         return
     same = lhs.aval.dtype == rhs.aval.dtype == out.dtype
+    whole = out.dtype.kind in "iu" and out.dtype.itemsize > 1
     blas = same and out.dtype.name in _BLAS
-    if not blas and min(m, n) > 1 and m * n * k > _SMALL and accumulator(out.dtype).name in _BLAS:
+    registers = whole or accumulator(out.dtype).name in _BLAS
+    if registers and not (blas or (same and whole)) and min(m, n) > 1 and m * n * k > _SMALL:
         _widened(block, out, lhs, rhs, contracting, batch)
         return
     products = b * m * n * k
-    if blas and min(m, k) > 1 and n >= _LANES and _FEW < products < _LARGE:
+    tiled = min(m, k) > 1 and n >= _LANES and _FEW < products
+    if tiled and ((blas and products < _LARGE) or (same and whole)):
         _tiles(block, out, lhs, rhs, contracting, batch, free_l, free_r)
         return
     if not blas or min(m, n) == 1 or m * n * k <= _SMALL or products == 0:
