@@ -17,13 +17,19 @@ from typing import Any
 
 import numpy as np
 
+from wengert.config import enable_x64
 from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
+from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.primitive import Primitive
+from wengert.core.staging import stage
 from wengert.core.zeros import Zero
-from wengert.prims.axes import batch_to
-from wengert.prims.constructors import Shape, as_operand, canonical_shape, same_dtype, zero_jvp
-from wengert.prims.threefry import U32, U64, fold_in_words, hash_blocks, seed_words, split_words
+from wengert.prims.axes import batch_to, broadcast_in_dim, transpose
+from wengert.prims.constructors import Shape, as_operand, canonical_shape, same_dtype, shape_of, zero_jvp
+from wengert.prims.conversion import bitcast_convert_type, convert
+from wengert.prims.shape import broadcasted_iota, reshape
+from wengert.prims.slicing import concatenate, slice as slice_, stack
+from wengert.prims.threefry import U32, U64, fold_in_words, hash_blocks, seed_words, split_words, threefry2x32
 
 _LOW = U64.type(0xFFFFFFFF)
 _SHIFT = U64.type(32)
@@ -129,7 +135,7 @@ def _generator_impl(xp: Any, states: Any, *, shape: Shape, dtype: Any, algorithm
     rows = states.view(U32).reshape(-1, 4)  # of a uint64, the low half comes first
     drawn = [_generate(row, shape, dtype, algorithm) for row in rows]
     after = np.array([end for _, end in drawn], U32).reshape(-1, 4).view(states.dtype).reshape(states.shape)
-    bits = np.array([bits for bits, _ in drawn], dtype).reshape(*states.shape[:-1], *shape)
+    bits = np.array([bits for bits, _ in drawn], dtype).reshape((*states.shape[:-1], *shape))
     return [after, bits]
 
 
@@ -142,11 +148,106 @@ def _generator_batch(axis: Any, args: Any, dims: Any, **params: Any) -> Any:
     return rng_bit_generator_p.bind(batch_to(args[0], dims[0], axis.size, 0), **params), [0, 0]
 
 
+# --------------------------------------------------------------------------- the same as a program of the compiler
+
+
+def _word(x: Any) -> Any:
+    return convert(x, U32)
+
+
+def _wide(x: Any) -> Any:
+    return convert(x, U64)
+
+
+def _spread(x: Any, shape: Shape) -> Any:
+    """A column for each state, of shape (states, 1), in all columns."""
+    return broadcast_in_dim(x, shape, (0, 1))
+
+
+def _start(words: Any, blocks: int) -> tuple[Any, Any, Any]:
+    """The counter of each block as low and high words, (states, blocks), and the states after them, (states, 4)."""
+    start = _wide(words[:, 2:3]) | (_wide(words[:, 3:4]) << _SHIFT)
+    shape = (shape_of(words)[0], blocks)
+    count = _spread(start, shape) + broadcasted_iota(U64, shape, 1)
+    after = start + U64.type(blocks)
+    end = concatenate([words[:, :2], _word(after), _word(after >> _SHIFT)], 1)
+    return _word(count), _word(count >> _SHIFT), end
+
+
+def _philox_program(words: Any, blocks: int) -> tuple[Any, Any]:
+    """The four words of each block, (states, blocks, 4), and the states after them."""
+    low, high, after = _start(words, blocks)
+    shape = shape_of(low)
+    k0, k1 = words[:, 0:1], words[:, 1:2]
+    a, b, c, d = low, high, _spread(k0, shape), _spread(k1, shape)
+    for _ in range(10):
+        left, right = _wide(a) * U64.type(0xD2511F53), _wide(c) * U64.type(0xCD9E8D57)
+        a, b = _word(right >> _SHIFT) ^ b ^ _spread(k0, shape), _word(right)
+        c, d = _word(left >> _SHIFT) ^ d ^ _spread(k1, shape), _word(left)
+        k0, k1 = k0 + U32.type(0x9E3779B9), k1 + U32.type(0xBB67AE85)
+    return stack([a, b, c, d], 2), after
+
+
+def _threefry_program(words: Any, blocks: int) -> tuple[Any, Any]:
+    """The two words of each block, (states, blocks, 2), and the states after them."""
+    low, high, after = _start(words, blocks)
+    keys = [_spread(words[:, n : n + 1], shape_of(low)) for n in (0, 1)]
+    return stack(threefry2x32(*keys, low, high), 2), after
+
+
+def _joined(words: Any, rows: int, size: int) -> Any:
+    """The first `size` numbers of 64 bits that pairs of words make, for each state."""
+    pairs = reshape(words, (rows, math.prod(shape_of(words)[1:]) // 2, 2))[:, :size]
+    return _wide(pairs[..., 0]) | (_wide(pairs[..., 1]) << _SHIFT)
+
+
+def _generate_program(words: Any, shape: Shape, dtype: Any, algorithm: RandomAlgorithm) -> tuple[Any, Any]:
+    """The bits (states, *shape) from states of four words, and the states after them."""
+    rows, size, wide = shape_of(words)[0], math.prod(shape), dtype.itemsize == 8
+    if algorithm is not RandomAlgorithm.RNG_THREE_FRY:
+        found, after = _philox_program(words, -(-(2 * size if wide else size) // 4))
+    elif wide:
+        found, after = _threefry_program(words, size)
+    elif not shape:
+        found, after = _threefry_program(words, 1)
+    else:
+        even = [d for d, n in enumerate(shape) if n % 2 == 0]
+        axis = even[0] if even else shape.index(max(shape))
+        halved = [-(-n // 2) if d == axis else n for d, n in enumerate(shape)]
+        pairs, after = _threefry_program(words, math.prod(halved))
+        spread = reshape(pairs, (rows, *halved, 2))
+        order = (*range(axis + 2), len(halved) + 1, *range(axis + 2, len(halved) + 1))
+        merged = [2 * n if d == axis else n for d, n in enumerate(halved)]
+        merged_array = reshape(transpose(spread, order), (rows, *merged))
+        return convert(slice_(merged_array, (0,) * (len(shape) + 1), (rows, *shape)), dtype), after
+    if wide:
+        return reshape(_joined(found, rows, size), (rows, *shape)), after
+    flat = reshape(found, (rows, math.prod(shape_of(found)[1:])))
+    return reshape(convert(flat[:, :size], dtype), (rows, *shape)), after
+
+
+def _generator_program(state: ShapedArray, *, shape: Shape, dtype: Any, algorithm: Any) -> ClosedJaxpr | None:
+    if 0 in (*state.shape, *shape):
+        return None
+    rows = math.prod(state.shape[:-1])
+
+    def run(states: Any) -> list[Any]:
+        words = states if state.dtype == U32 else bitcast_convert_type(states, U32)
+        after, bits = _generate_program(reshape(words, (rows, 4)), shape, dtype, algorithm)[::-1]
+        if state.dtype != U32:
+            after = bitcast_convert_type(reshape(after, (rows, 2, 2)), U64)
+        return [reshape(after, state.shape), reshape(bits, (*state.shape[:-1], *shape))]
+
+    with enable_x64(True):
+        return stage(run, [state])
+
+
 rng_bit_generator_p: Primitive = Primitive(
     "rng_bit_generator",
     "library",
     abstract_eval=_generator_aval,
     impl=_generator_impl,
+    expand=_generator_program,
     jvp=_generator_jvp,
     batch=_generator_batch,
     multiple_results=True,
