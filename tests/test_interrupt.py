@@ -164,14 +164,14 @@ def test_while_it_compiles() -> None:
                 x = jnp.sin(x * (k + n)) + jnp.cumsum(x)[::-1] * 0.01
             return x
         x = random(50)
-        wanted = np.asarray(jit(lambda x: many(x, 1.5))(x))
+        right = np.asarray(jit(lambda x: many(x, 1.5))(x))
         results = []
         for k in range(8):
             fun = jit(lambda x: many(x, 1.5))
             soon = pressed(lambda: fun(x), 0.02 + 0.05 * k)
             if soon is not None:
                 results.append(soon < 1)
-            assert np.array_equal(fun(x), wanted)
+            assert np.array_equal(fun(x), right)
         print(all(results), usable())
     """
     assert run(body, WENGERT_COMPILATION_CACHE="0") == "True True\n"
