@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from wengert.compiler import nest
+from wengert.compiler import complexes, nest
 from wengert.compiler.affine import Affine, Axis
 from wengert.compiler.loops import (
     I32,
@@ -79,19 +79,38 @@ class Kernel:
         self.local = local
         self.stmts: list[Stmt] = []
         self._depth = 0
+        self._complex: dict[
+            Buffer, DType
+        ] = {}  # the dtypes of arrays of complex numbers: their parts are apart
 
     # ---- memory
 
     def array(self, dtype: DType, *shape: int) -> Buffer:
         """Memory for one matrix, which holds nothing yet."""
+        if dtype.kind == "c":
+            parts = self.array(complexes.part_dtype(dtype), 2, *shape)
+            self._complex[parts] = dtype
+            return parts
         return Buffer(shape, dtype, "local", "w") if self.local else self.block.shared.temp(shape, dtype)
+
+    def dtype(self, array: Buffer) -> DType:
+        """The dtype of the elements of an array."""
+        return self._complex.get(array, array.dtype)
 
     def at(self, buffer: Buffer, *index: Bound) -> Expr:
         """The element that is there when the expression is used."""
-        return self.exprs.load(buffer, [Affine.of(i) for i in index])
+        where = [Affine.of(i) for i in index]
+        if buffer in self._complex:
+            re, im = (self.exprs.load(buffer, [Affine(n), *where]) for n in range(2))
+            return complexes.join(self.exprs, re, im, self._complex[buffer])
+        return self.exprs.load(buffer, where)
 
     def set(self, buffer: Buffer, index: Sequence[Bound | Expr], value: Expr) -> None:
         where = [i if isinstance(i, Expr) else Affine.of(i) for i in index]
+        if buffer in self._complex:  # the second part may be computed from what the first one replaces
+            for n, part in enumerate([self.let(p) for p in self.parts(value)]):
+                self.stmts.append(Store(buffer, [Affine(n), *where], part))
+            return
         self.stmts.append(Store(buffer, where, value))
 
     def put(self, out: View, index: Sequence[Bound | Expr], value: Expr) -> None:
@@ -109,6 +128,9 @@ class Kernel:
 
     def let(self, value: Expr) -> Expr:
         """The value as it is now, whatever is stored later."""
+        if value.dtype.kind == "c":
+            re, im = (self.let(part) for part in self.parts(value))
+            return complexes.join(self.exprs, re, im, value.dtype)
         name = self.exprs.fresh_name()
         self.stmts.append(Let(name, value))
         return self.exprs.acc(name, value.dtype)
@@ -151,7 +173,19 @@ class Kernel:
     def total(
         self, combine: str, start: Const, first: Bound, end: Bound, term: Callable[[Affine], Expr]
     ) -> Expr:
-        """All the terms combined, from the value that changes nothing."""
+        """All the terms combined, from the value that changes nothing. Complex numbers can be added."""
+        if start.dtype.kind == "c":
+            assert combine == "add"
+            names, zeros = [self.exprs.fresh_name() for _ in range(2)], self.parts(start)
+            self.stmts += [Init(name, combine, zero) for name, zero in zip(names, zeros, strict=True)]
+
+            def both(i: Affine) -> None:
+                for name, part in zip(names, self.parts(term(i)), strict=True):
+                    self.stmts.append(Accumulate(name, part))
+
+            self.loop(first, end, both)
+            re, im = (self.exprs.acc(name, zero.dtype) for name, zero in zip(names, zeros, strict=True))
+            return complexes.join(self.exprs, re, im, start.dtype)
         name = self.exprs.fresh_name()
         self.stmts.append(Init(name, combine, start))
         self.loop(first, end, lambda i: self.stmts.append(Accumulate(name, term(i))))
@@ -163,7 +197,22 @@ class Kernel:
         return self.exprs.const(value, dtype)
 
     def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Expr:
-        return self.exprs.op(name, *args, dtype=dtype)
+        """An operation, on complex numbers too."""
+        return self._fma(*args) if name == "fma" else self.block.op(name, *args, dtype=dtype)
+
+    def _fma(self, a: Expr, b: Expr, x: Expr) -> Expr:
+        """a * b + x."""
+        if x.dtype.kind != "c":
+            return self.exprs.op("fma", a, b, x)
+        dtype = x.dtype
+        (a, c), (b, d), (x, y) = (self.parts(z) for z in (a, b, x))
+        re = self.less_product(self.exprs.op("fma", a, b, x), c, d)
+        im = self.exprs.op("fma", c, b, self.exprs.op("fma", a, d, y))
+        return complexes.join(self.exprs, re, im, dtype)
+
+    def parts(self, x: Expr) -> tuple[Any, Any]:
+        """The real and the imaginary part."""
+        return complexes.parts(self.exprs, x)
 
     def less_product(self, x: Expr, a: Expr, b: Expr) -> Expr:
         """x - a * b."""

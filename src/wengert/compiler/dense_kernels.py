@@ -31,29 +31,47 @@ def fill(k: Kernel, to: Buffer, rows: int, columns: int, read: Read, first_colum
     )
 
 
+def _nan(k: Kernel, dtype: DType) -> Expr:
+    return k.number(complex(np.nan, np.nan) if dtype.kind == "c" else np.nan, dtype)
+
+
 # ------------------------------------------------------------------------------------------------ elimination
 
 
 def _integers(dtype: DType) -> DType:
-    """Of the same size as a float."""
-    return I32 if dtype.itemsize == 4 else I64
+    """Of the same size as a float, or as a part of a complex number."""
+    return I32 if dtype.itemsize == (8 if dtype.kind == "c" else 4) else I64
+
+
+def _size(k: Kernel, x: Expr) -> Expr:
+    """The size of a number, by which LAPACK chooses pivots: of a complex one, the sum of those of its parts."""
+    if x.dtype.kind != "c":
+        return k.op("abs", x)
+    re, im = (k.op("abs", part) for part in k.parts(x))
+    return k.op("add", re, im)
 
 
 def _bits(k: Kernel, x: Expr) -> Expr:
     """The size of a number as an integer: in the same order, NaN above all."""
-    return k.op("bitcast", k.op("abs", x), dtype=_integers(x.dtype))
+    return k.op("bitcast", _size(k, x), dtype=_integers(x.dtype))
 
 
 def _fetch(k: Kernel, w: Buffer, first: Affine, rows: int, place: Expr, j: Affine | None) -> Expr:
     """The element of column j (None: w is a vector) in a row that is computed, from `first` on."""
-    bits = _integers(w.dtype)
+    dtype = k.dtype(w)
+    bits = _integers(dtype)
     zero = k.number(0, bits)
 
-    def term(i: Affine) -> Expr:
-        value = k.op("bitcast", k.at(w, i) if j is None else k.at(w, i, j), dtype=bits)
-        return k.op("select", k.is_at(place, i), value, zero)
+    def part(number: int) -> Expr:
+        def term(i: Affine) -> Expr:
+            value = k.parts(k.at(w, i) if j is None else k.at(w, i, j))[number]
+            return k.op("select", k.is_at(place, i), k.op("bitcast", value, dtype=bits), zero)
 
-    return k.op("bitcast", k.total("or", zero, first, rows, term), dtype=w.dtype)
+        return k.op("bitcast", k.total("or", zero, first, rows, term), dtype=w.dtype)
+
+    if dtype.kind != "c":
+        return part(0)
+    return complexes.join(k.exprs, part(0), part(1), dtype)
 
 
 def eliminate(
@@ -72,13 +90,14 @@ def eliminate(
       keep: whether the factors of the rows are kept, below the diagonal.
       each: gets the number of the step, the row that the pivot came from, and the inverse of the pivot.
     """
-    top = k.array(w.dtype, columns)  # the row of the pivot
-    zero = k.number(0, w.dtype)
+    dtype = k.dtype(w)
+    top = k.array(dtype, columns)  # the row of the pivot
+    zero = k.number(0, dtype)
 
     def step(s: Affine) -> None:
         start = Affine() if keep else s
         largest = k.let(
-            k.total("max", k.number(0, _integers(w.dtype)), s, rows, lambda i: _bits(k, k.at(w, i, s)))
+            k.total("max", k.number(0, _integers(dtype)), s, rows, lambda i: _bits(k, k.at(w, i, s)))
         )
         last = k.number(rows - 1, I32)
 
@@ -145,7 +164,7 @@ def solve(
         k.loop(0, s, row, ordered=True)
 
     k.loop(0, n, back, ordered=True)
-    nan = k.number(np.nan, dtype)
+    nan = _nan(k, dtype)
     k.loop(
         0,
         n,
@@ -188,15 +207,16 @@ def lu(
 def determinant(k: Kernel, n: int, a: Read) -> Expr:
     """The product of the pivots, with the sign of the permutation."""
     dtype = a(Affine(), Affine()).dtype
-    w, signs = k.array(dtype, n, n), k.array(dtype, n)
+    w, product = k.array(dtype, n, n), k.array(dtype, 1)
     fill(k, w, n, n, a)
-    one, minus = k.number(1, dtype), k.number(-1, dtype)
+    k.set(product, (0,), k.number(1, dtype))
 
     def each(s: Affine, place: Expr, _: Expr) -> None:
-        k.set(signs, (s,), k.op("select", k.is_at(place, s), one, minus))
+        pivot = k.op("select", k.is_at(place, s), k.at(w, s, s), k.op("neg", k.at(w, s, s)))
+        k.set(product, (0,), k.op("mul", k.at(product, 0), pivot))
 
     eliminate(k, w, n, n, n, False, each)
-    return k.total("mul", one, 0, n, lambda i: k.op("mul", k.at(signs, i), k.at(w, i, i)))
+    return k.at(product, 0)
 
 
 # --------------------------------------------------------------------------------------- triangular matrices
@@ -205,24 +225,25 @@ def determinant(k: Kernel, n: int, a: Read) -> Expr:
 def cholesky(k: Kernel, n: int, a: Read, put: Callable[[Affine, Affine, Expr], None]) -> None:
     """The lower triangular factor, zeros above it; NaN if a pivot is not positive."""
     dtype = a(Affine(), Affine()).dtype
-    w, column, pivots = k.array(dtype, n, n), k.array(dtype, n), k.array(dtype, n)
-    zero, nan = k.number(0, dtype), k.number(np.nan, dtype)
+    half = complexes.part_dtype(dtype) if dtype.kind == "c" else dtype
+    w, column, pivots = k.array(dtype, n, n), k.array(dtype, n), k.array(half, n)
+    zero, none, nan = k.number(0, dtype), k.number(0, half), _nan(k, dtype)
     k.loop(0, n, lambda i: k.loop(0, i + 1, lambda j: k.set(w, (i, j), a(i, j))), ordered=True)
 
     def step(s: Affine) -> None:
-        pivot = k.let(k.at(w, s, s))
+        pivot = k.let(k.parts(k.at(w, s, s))[0])
         k.set(pivots, (s,), pivot)
         root = k.let(k.op("sqrt", pivot))
-        inverse = k.let(k.inverse(root))
-        k.set(w, (s, s), root)
+        inverse = k.let(k.op("convert", k.inverse(root), dtype=dtype))
+        k.set(w, (s, s), k.op("convert", root, dtype=dtype))
 
         def scale(i: Affine) -> None:
             value = k.let(k.op("mul", k.at(w, i, s), inverse))
-            k.set(column, (i,), value)
+            k.set(column, (i,), k.op("conj", value) if dtype.kind == "c" else value)
             k.set(w, (i, s), value)
 
         def row(i: Affine) -> None:
-            factor = k.let(k.at(column, i))
+            factor = k.let(k.at(w, i, s))
             k.loop(
                 s + 1,
                 i + 1,
@@ -233,7 +254,7 @@ def cholesky(k: Kernel, n: int, a: Read, put: Callable[[Affine, Affine, Expr], N
         k.loop(s + 1, n, row, ordered=True)
 
     k.loop(0, n, step, ordered=True)
-    failed = k.let(k.total("or", k.number(False, BOOL), 0, n, lambda i: k.op("le", k.at(pivots, i), zero)))
+    failed = k.let(k.total("or", k.number(False, BOOL), 0, n, lambda i: k.op("le", k.at(pivots, i), none)))
 
     def finish(i: Affine) -> None:
         k.loop(0, i + 1, lambda j: put(i, j, k.op("select", failed, nan, k.at(w, i, j))))
@@ -322,60 +343,38 @@ def triangular_root(
 ) -> None:
     """The root of a complex upper triangular matrix from those of its diagonal: column by column, upwards."""
     dtype = values(Affine()).dtype
-    half = complexes.part_dtype(dtype)
-    zero, op = k.number(0, half), k.block.op
-    root = [k.array(half, n, n) for _ in range(2)]  # above the diagonal, the real and the imaginary parts
-    diagonal, column = ([k.array(half, n) for _ in range(2)] for _ in range(2))
-
-    def start(i: Affine) -> None:
-        for to, part in zip(diagonal, complexes.parts(k.exprs, values(i)), strict=True):
-            k.set(to, (i,), part)
-
-    k.loop(0, n, start, ordered=True)
-    for to in root:
-        fill(k, to, n, n, lambda i, j: zero)
+    zero = k.number(0, dtype)
+    root, diagonal, column = (
+        k.array(dtype, n, n),
+        k.array(dtype, n),
+        k.array(dtype, n),
+    )  # root is above the diagonal
+    k.loop(0, n, lambda i: k.set(diagonal, (i,), values(i)))
+    fill(k, root, n, n, lambda i, j: zero)
 
     def step(j: Affine) -> None:
-        last = [k.let(k.at(v, j)) for v in diagonal]
-        k.loop(0, n, lambda i: k.set(column[0], (i,), zero))
-        k.loop(0, n, lambda i: k.set(column[1], (i,), zero))
+        last = k.let(k.at(diagonal, j))
+        k.loop(0, n, lambda i: k.set(column, (i,), zero))
 
         def upwards(down: Affine) -> None:
             i = n - 1 - down
-            a, b = (lambda m: k.at(root[0], i, m)), (lambda m: k.at(root[1], i, m))
-            c, d = (lambda m: k.at(column[0], m)), (lambda m: k.at(column[1], m))
-            sums = [
-                k.let(
-                    k.total("add", zero, 0, j, lambda m: k.less_product(k.op("mul", a(m), c(m)), b(m), d(m)))
-                ),
-                k.let(k.total("add", zero, 0, j, lambda m: k.op("fma", a(m), d(m), k.op("mul", b(m), c(m))))),
-            ]
-            found = complexes.parts(k.exprs, t(i, j))
-            rest = [k.let(k.op("sub", x, y)) for x, y in zip(found, sums, strict=True)]
-            both = [k.let(k.op("add", k.at(v, i), x)) for v, x in zip(diagonal, last, strict=True)]
-            quotient = op("div", *(complexes.join(k.exprs, *pair, dtype) for pair in (rest, both)))
+            done = k.total("add", zero, 0, j, lambda m: k.op("mul", k.at(root, i, m), k.at(column, m)))
+            rest = k.let(k.op("sub", t(i, j), done))
+            quotient = k.op("div", rest, k.let(k.op("add", k.at(diagonal, i), last)))
             # 0 / 0 is of a matrix with several roots, or a singular one that has one; 0 is in one of these
-            nothing = k.let(k.op("and", *(k.op("eq", x, zero) for x in rest)))
-            for n_, part in enumerate(complexes.parts(k.exprs, quotient)):
-                value = k.let(k.op("select", nothing, zero, part))
-                k.set(column[n_], (i,), value)
-                k.set(root[n_], (i, j), value)
+            value = k.let(k.op("select", k.op("eq", rest, zero), zero, quotient))
+            k.set(column, (i,), value)
+            k.set(root, (i, j), value)
 
         k.loop(n - j, n, upwards, ordered=True)
 
     k.loop(0, n, step, ordered=True)
 
-    def row(i: Affine) -> None:
-        def element(j: Affine) -> None:
-            on = k.op("eq", k.exprs.index(i, I32), k.exprs.index(j, I32))
-            pair = [
-                k.op("select", on, k.at(v, i), k.at(w, i, j)) for v, w in zip(diagonal, root, strict=True)
-            ]
-            put(i, j, complexes.join(k.exprs, *pair, dtype))
+    def element(i: Affine, j: Affine) -> Expr:
+        on = k.op("eq", k.exprs.index(i, I32), k.exprs.index(j, I32))
+        return k.op("select", on, k.at(diagonal, i), k.at(root, i, j))
 
-        k.loop(0, n, element)
-
-    k.loop(0, n, row, ordered=True)
+    k.loop(0, n, lambda i: k.loop(0, n, lambda j: put(i, j, element(i, j))), ordered=True)
 
 
 # ------------------------------------------------------------------------------------------------ reflections

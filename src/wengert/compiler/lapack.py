@@ -372,8 +372,21 @@ def _factored(
     work = s.work(size)
     filled = [factors, order, taus, work, info]
     more = [s.work(2 * columns, s.real_dtype)] if s.complex else []
-    args = rows, columns, factors, rows, order, taus, work, size
-    s.call("geqp3", *args, *more, info, reads=[factors, order], writes=[*filled, *more])
+    s.call(
+        "geqp3",
+        rows,
+        columns,
+        factors,
+        rows,
+        order,
+        taus,
+        work,
+        size,
+        *more,
+        info,
+        reads=[factors, order],
+        writes=[*filled, *more],
+    )
     places = s.empty(columns, dtype=I32)
     zero, one = (s.block.exprs.const(n, I32) for n in (0, 1))
 

@@ -119,7 +119,8 @@ def eig(block: Block, outs: Sequence[View], a: Operand, left: bool, right: bool)
     vectors = [s.empty(n, n) if wanted else matrix for wanted in (left, right)]
     real_work = [s.work(2 * n, s.real_dtype)] if s.complex else []
     letters = ["V" if wanted else "N" for wanted in (left, right)]
-    args = *letters, n, matrix, n, *values, vectors[0], n, vectors[1], n, work, size
+    args: list[complex | str | View] = [*letters, n, matrix, n, *values]
+    args += [vectors[0], n, vectors[1], n, work, size]
     made = [v for v, wanted in zip(vectors, (left, right), strict=True) if wanted]
     filled = [matrix, *values, *made, work, *real_work, info]
     s.call("geev", *args, *real_work, info, reads=[matrix], writes=filled)

@@ -14,7 +14,7 @@ from wengert.compiler import dense, dense_kernels, lapack, lapack_eigen, matrix_
 from wengert.compiler.affine import Affine
 from wengert.compiler.dense import Bound, Kernel
 from wengert.compiler.dense_kernels import Read
-from wengert.compiler.loops import I32, DType, Expr, Nest, View
+from wengert.compiler.loops import I32, Expr, Nest, View
 
 if TYPE_CHECKING:
     from wengert.compiler.lower import Block, Operand
@@ -28,9 +28,9 @@ def _written_out(*sizes: int) -> bool:
     return max(sizes) <= dense.WRITTEN_OUT
 
 
-def _in_lanes(dtype: DType, *sizes: int) -> bool:
-    """Whether there is a kernel for matrices of the dtype and these sizes, as far as that depends on them."""
-    return dtype.kind == "f" and max(sizes) <= dense.LARGEST
+def _in_lanes(*sizes: int) -> bool:
+    """Whether matrices of these sizes are small."""
+    return max(sizes) <= dense.LARGEST
 
 
 class Matrices:
@@ -46,7 +46,7 @@ class Matrices:
         *batch, n, columns = b.aval.shape
         if not lapack.has(b.aval.dtype, *b.aval.shape):
             return False
-        if not _in_lanes(outs[0].dtype, n, columns):
+        if not _in_lanes(n, columns):
             lapack.solve(self.block, outs[0], a, b)
             return True
 
@@ -64,7 +64,7 @@ class Matrices:
         if not columns:
             self._number(outs[2])
             return True
-        if not _in_lanes(outs[0].dtype, rows, columns):
+        if not _in_lanes(rows, columns):
             lapack.lu(self.block, outs, x)
             return True
 
@@ -82,7 +82,7 @@ class Matrices:
         if not n:
             self._fill(outs[0], 1)
             return True
-        if not _in_lanes(outs[0].dtype, n):
+        if not _in_lanes(n):
             lapack.determinant(self.block, outs[0], x)
             return True
 
@@ -98,7 +98,7 @@ class Matrices:
         *batch, n, _ = x.aval.shape
         if not lapack.has(x.aval.dtype, *x.aval.shape):
             return False
-        if not _in_lanes(outs[0].dtype, n):
+        if not _in_lanes(n):
             lapack.cholesky(self.block, outs[0], x)
             return True
 
@@ -113,13 +113,14 @@ class Matrices:
         *batch, rows, columns = b.aval.shape
         if not lapack.has(b.aval.dtype, *b.aval.shape):
             return False
-        if not _in_lanes(outs[0].dtype, rows, columns):
+        if not _in_lanes(rows, columns):
             lapack.triangular_solve(self.block, outs[0], a, b, **params)
             return True
         left_side, lower, transpose_a = params["left_side"], params["lower"], params["transpose_a"]
         n, count = (rows, columns) if left_side else (columns, rows)
         turned = transpose_a == left_side  # which element of a is at (i, j) of the system
         backwards = lower == turned
+        conjugated = params["conjugate_a"] and a.aval.dtype.kind == "c"
 
         def one(k: Kernel, at: list[Affine]) -> None:
             read_a, read_b, put = _reader(k, a, at), _reader(k, b, at), _Put(k, outs[0], at)
@@ -129,7 +130,8 @@ class Matrices:
 
             def system(i: Affine, j: Affine) -> Expr:
                 i, j = place(i), place(j)
-                return read_a(j, i) if turned else read_a(i, j)
+                value = read_a(j, i) if turned else read_a(i, j)
+                return k.op("conj", value) if conjugated else value
 
             def right(i: Affine, j: Affine) -> Expr:
                 return read_b(place(i), j) if left_side else read_b(j, place(i))
@@ -156,7 +158,7 @@ class Matrices:
             if pivoting:
                 self._number(outs[2])
             return True
-        if pivoting or not _in_lanes(outs[0].dtype, rows, columns):
+        if pivoting or x.aval.dtype.kind == "c" or not _in_lanes(rows, columns):
             lapack.qr(self.block, outs, x, pivoting)
             return True
         width = outs[0].shape[-1]
@@ -192,7 +194,7 @@ class Matrices:
         if not count:
             self._identity(outs[0])
             return True
-        if not _in_lanes(outs[0].dtype, rows):
+        if a.aval.dtype.kind == "c" or not _in_lanes(rows):
             lapack.householder_product(self.block, outs[0], a, taus)
             return True
 
@@ -316,7 +318,7 @@ class Matrices:
         def one(k: Kernel, at: list[Affine]) -> None:
             dense_kernels.update(k, n, _reader(k, r, at), lambda i: k.read(w, (*at, i)), _Put(k, outs[0], at))
 
-        dense.over(self.block, batch, _written_out(n), one, _in_lanes(w.aval.dtype, n))
+        dense.over(self.block, batch, _written_out(n), one, _in_lanes(n))
         return True
 
     def triangular_root(self, outs: Sequence[View], t: Operand, values: Operand) -> bool:

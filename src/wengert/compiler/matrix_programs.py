@@ -86,7 +86,7 @@ def _all_finite(x: Any) -> Any:
 def _or_nan(fine: Any, x: Any) -> Any:
     """The matrices, where all is well, else NaN."""
     nan = complex(np.nan, np.nan) if dtype_of(x).kind == "c" else np.nan
-    return select(_wide(fine, x), x, filled(x, nan))
+    return select(_wide(fine, x), x, full(shape_of(x), nan, dtype_of(x)))
 
 
 def _any(flags: Any) -> Any:
