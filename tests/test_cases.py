@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import cases_fft  # noqa: F401  (adds its rows to the table)
+import cases_complex  # noqa: F401  (adds its rows to the table)
+import cases_fft  # noqa: F401
 import cases_linalg  # noqa: F401
 import cases_random  # noqa: F401
 import cases_solvers  # noqa: F401

@@ -291,6 +291,11 @@ class _Scaled:
         return self.big.choose(like.like(big), self.small.choose(like.like(small), other))
 
 
+def _endless(x: Real, y: Real) -> Real:
+    """Whether a number is infinite, be the other part NaN."""
+    return abs(x).is_(_INF) | abs(y).is_(_INF)
+
+
 def _lost(a: Real, b: Real, total: Real) -> Real:
     """What the rounding of the sum of a and b has lost."""
     back = total - a
@@ -319,14 +324,14 @@ def _log_size(x: Real, y: Real, rest: Real | None = None) -> Real:
     close = abs(h - 1.0) < (2.0**-7 if x.single else 2.0**-13)
     size = close.choose(series, h.apply("log") + low) * 0.5
     down, up = scaled.powers
-    size = size + scaled.pick(-down * _LN2, -up * _LN2, 0.0, x)
-    return (abs(x).is_(_INF) | abs(y).is_(_INF)).choose(_INF, size)
+    return size + scaled.pick(-down * _LN2, -up * _LN2, 0.0, x)
 
 
 def log(x: Real, y: Real) -> Pair:
     """The natural logarithm; its imaginary part is from -pi to pi."""
     a, b = abs(x), abs(y)
-    return _log_size(a.apply("max", b), a.apply("min", b)), y.apply("atan2", x)
+    size = _log_size(a.apply("max", b), a.apply("min", b))
+    return _endless(x, y).choose(_INF, size), y.apply("atan2", x)
 
 
 def log2(x: Real, y: Real) -> Pair:
@@ -340,7 +345,7 @@ def log1p(x: Real, y: Real) -> Pair:
     whole = x + 1.0
     lost = _lost(x.like(1.0), x, whole)
     rest = (abs(x) < 2.0 ** (30 if x.single else 60)).choose(lost, 0.0)
-    return _log_size(whole, y, rest), y.apply("atan2", whole)
+    return _endless(x, y).choose(_INF, _log_size(whole, y, rest)), y.apply("atan2", whole)
 
 
 class _Root:
@@ -380,7 +385,7 @@ def rsqrt(x: Real, y: Real, exact: bool) -> Pair:
     p, q = root.p * inverse, root.q * inverse
     if root.scale is not None:
         p, q = p * root.scale, q * root.scale
-    endless = abs(x).is_(_INF) | abs(y).is_(_INF)
+    endless = _endless(x, y)
     p, q = endless.choose(0.0, p), endless.choose(0.0, q)
     return root.size.is_(0.0).choose(_INF, p), -q.signed(y)
 

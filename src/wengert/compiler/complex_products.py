@@ -183,12 +183,20 @@ class Planes:
 
 
 def planes(
-    block: Block, operand: Operand, dtype: DType, order: Sequence[int], summed: int, doubled: int | None
+    block: Block,
+    operand: Operand,
+    dtype: DType,
+    order: Sequence[int],
+    summed: int,
+    doubled: int | None,
+    *,
+    right: bool,
 ) -> Planes:
     """Append what brings an operand, as numbers of a complex dtype, to an array with the axes in an order.
 
     A new axis in front of axis `summed` of these counts the parts. With `doubled` it is [[re, -im], [im, re]], and
-    another axis, in front of axis `doubled`, counts the rows of that.
+    another axis, in front of axis `doubled`, counts the rows of that: if both are in front of one axis, as the second
+    of them in the right operand, and the first in the left one.
     """
     shape = [operand.aval.shape[d] for d in order]
     axes, index = block.domain(shape)
@@ -203,8 +211,8 @@ def planes(
     def placed(around: Sequence[Any], row: Any, part: Any) -> list[Any]:
         found = []
         for n in range(len(shape) + 1):
-            found += [row] if n == doubled else []
-            found += [part] if n == summed else []
+            new = [row] * (n == doubled), [part] * (n == summed)
+            found += [*new[right], *new[not right]]
             found += [around[n]] if n < len(shape) else []
         return found
 

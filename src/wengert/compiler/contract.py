@@ -47,7 +47,7 @@ def lower_dot(
         _widened(block, out, lhs, rhs, contracting, batch)
         return
     products = b * m * n * k
-    tiled = min(m, k) > 1 and n >= _LANES and _FEW < products
+    tiled = min(m, k) > 1 and n >= _LANES and products > _FEW
     if tiled and ((blas and products < _LARGE) or (same and whole)):
         _tiles(block, out, lhs, rhs, contracting, batch, free_l, free_r)
         return
@@ -163,10 +163,22 @@ def _complex(
     b, k, m = len(batch[0]), len(contracting[0]), len(free_l)
     larger_l = math.prod(lhs.aval.shape) >= math.prod(rhs.aval.shape)
     left = complex_products.planes(
-        block, lhs, out.dtype, [*batch[0], *free_l, *contracting[0]], b + m, None if larger_l else b
+        block,
+        lhs,
+        out.dtype,
+        [*batch[0], *free_l, *contracting[0]],
+        b + m,
+        None if larger_l else b,
+        right=False,
     )
     right = complex_products.planes(
-        block, rhs, out.dtype, [*batch[1], *contracting[1], *free_r], b, b + k if larger_l else None
+        block,
+        rhs,
+        out.dtype,
+        [*batch[1], *contracting[1], *free_r],
+        b,
+        b + k if larger_l else None,
+        right=True,
     )
     # behind the batch axes: those of the free ones, with the parts of the result in front of one group
     where = b + m if larger_l else b
