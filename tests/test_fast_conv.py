@@ -75,23 +75,27 @@ def always(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[winograd.Plan]]:
     monkeypatch.setattr(convolve.winograd, "choose", free)
     monkeypatch.setattr(winograd, "_BLOCK_BYTES", 1 << 14)  # so that there are several blocks
     monkeypatch.setattr(winograd, "_FEWEST", 2)
+    monkeypatch.setattr(winograd, "_CHANNELS", 1)
+    choose.cache_clear()
     before = current().compilation_cache
     wengert.config.update("compilation_cache", False)
     yield plans
     wengert.config.update("compilation_cache", before)
+    choose.cache_clear()
 
 
 # ---------------------------------------------------------------------------------------- minimal filtering
 
 
+@pytest.mark.parametrize(("taps", "stride"), [(2, 1), (3, 1), (3, 2)])
 @pytest.mark.parametrize("results", [2, 4])
-def test_filters_are_convolutions(results: int) -> None:
-    """Of whole numbers they are exact: their matrices are fractions with small denominators."""
-    f = winograd.minimal(results)
+def test_filters_are_convolutions(results: int, taps: int, stride: int) -> None:
+    f = winograd.minimal(results, taps, stride)
     rng = np.random.default_rng(0)
-    data, kernel = rng.integers(-9, 10, f.points), rng.integers(-9, 10, 3)
+    data, kernel = rng.integers(-9, 10, f.data.shape[1]), rng.integers(-9, 10, taps)
     found = f.result @ ((f.kernel @ kernel) * (f.data @ data))
-    np.testing.assert_allclose(found, np.correlate(data, kernel, "valid"), rtol=0, atol=1e-12)
+    assert f.points < results * taps
+    np.testing.assert_allclose(found, np.correlate(data, kernel, "valid")[::stride], rtol=0, atol=1e-12)
 
 
 LAST = ("NHWC", "HWIO", "NHWC")
@@ -104,26 +108,17 @@ LAST = ("NHWC", "HWIO", "NHWC")
         ((2, 64, 29, 31), (48, 64, 3, 3), {}),
         ((3, 14, 14, 128), (3, 3, 128, 128), {"dimension_numbers": LAST, "padding": "VALID"}),
         ((4, 500, 64), (3, 64, 64), {"dimension_numbers": ("NWC", "WIO", "NWC")}),
+        ((8, 56, 56, 64), (3, 3, 64, 128), {"dimension_numbers": LAST, "window_strides": (2, 2)}),
+        ((2, 32, 32, 64), (2, 2, 64, 64), {"dimension_numbers": LAST}),
     ],
 )
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_layers_of_networks(images: Any, kernels: Any, params: Params, dtype: Any) -> None:
+def test_layers_of_networks(images: Any, kernels: Any, params: Params) -> None:
     params = {"window_strides": (1,) * (len(images) - 2), "padding": "SAME", **params}
-    with wengert.enable_x64(dtype == np.float64):
-        x, k = normal(images, dtype), normal(kernels, dtype, 1)
-        if dtype == np.float32:
-            check(x, k, params)
-            jaxpr = wengert.make_jaxpr(lambda x, k: lax.conv_general_dilated(x, k, **params))(x, k)
-            assert multiplications(compile_jaxpr(jaxpr.jaxpr).program.body) < 0.6 * math.prod(
-                (*jaxpr.out_avals[0].shape, terms_of(k, params))
-            )
-        else:
-            np.testing.assert_allclose(
-                compiled(x, k, params),
-                lax.conv_general_dilated(x, k, **params),
-                rtol=0,
-                atol=0.3 * np.finfo(dtype).eps * terms_of(k, params) * 8,
-            )
+    x, k = normal(images), normal(kernels, seed=1)
+    check(x, k, params)
+    jaxpr = wengert.make_jaxpr(lambda x, k: lax.conv_general_dilated(x, k, **params))(x, k)
+    products = math.prod((*jaxpr.out_avals[0].shape, terms_of(k, params)))
+    assert multiplications(compile_jaxpr(jaxpr.jaxpr).program.body) < 0.75 * products
 
 
 def multiplications(body: list[Stmt], times: float = 1.0) -> float:
@@ -141,7 +136,7 @@ def random_problem(seed: int) -> tuple[tuple[int, ...], tuple[int, ...], Params]
     rng = np.random.default_rng(seed)
     space = int(rng.choice([1, 2, 2, 2, 3]))
     letters = "DHW"[3 - space :]
-    window = [3, *(int(rng.choice([1, 3, 3])) for _ in range(space - 1))]
+    window = [int(rng.choice([2, 3])), *(int(rng.choice([1, 2, 3, 3])) for _ in range(space - 1))]
     rng.shuffle(window)
     sizes = [int(rng.integers(3, 14 if space < 3 else 8)) for _ in range(space)]
     padding = [(int(rng.integers(0, 3)), int(rng.integers(0, 3))) for _ in range(space)]
@@ -155,7 +150,7 @@ def random_problem(seed: int) -> tuple[tuple[int, ...], tuple[int, ...], Params]
     lhs = {"N": n, "C": c} | {a: sizes[i] for a, i in where.items()}
     rhs = {"O": o, "I": c} | {a: window[i] for a, i in where.items()}
     order = [where[a] for a in specs[1] if a in where]
-    strides = [1 if window[i] == 3 else int(rng.choice([1, 2])) for i in order]
+    strides = [1 if window[i] == 2 else int(rng.choice([1, 2])) for i in order]
     params = {"window_strides": strides, "padding": padding, "dimension_numbers": tuple(specs)}
     return tuple(lhs[a] for a in specs[0]), tuple(rhs[a] for a in specs[1]), params
 
@@ -164,11 +159,13 @@ def random_problem(seed: int) -> tuple[tuple[int, ...], tuple[int, ...], Params]
 def test_any_tiles(seed: int, always: list[winograd.Plan]) -> None:
     """Odd sizes, paddings, orders of axes, mixed kernels: tiles that are cut off, blocks that are left over."""
     images, kernels, params = random_problem(seed)
-    x, k = normal(images), normal(kernels, seed=1)
-    found = compiled(x, k, params)
+    dtype = [np.float32, np.float64][seed % 2]
+    with wengert.enable_x64(dtype == np.float64):
+        x, k = normal(images, dtype), normal(kernels, dtype, 1)
+        found = compiled(x, k, params)
     assert always
     # few terms: what the matrices themselves round counts as well
-    limit = 4 * np.finfo(np.float32).eps * (terms_of(k, params) + 20)
+    limit = 4 * np.finfo(dtype).eps * (terms_of(k, params) + 20)
     np.testing.assert_allclose(found, exact(x, k, params), rtol=0, atol=limit)
 
 
@@ -176,7 +173,7 @@ def test_any_tiles(seed: int, always: list[winograd.Plan]) -> None:
 def test_interpreted(seed: int, always: list[winograd.Plan]) -> None:
     images, kernels, params = random_problem(seed)
     x, k = normal(images)[:3], normal(kernels, seed=1)
-    if x.size * k.size > 2e7 or params["dimension_numbers"][0][0] != "N":
+    if x.size * k.size > 2e5 or params["dimension_numbers"][0][0] != "N":
         x, k = normal((3, 2, 5, 7)), normal((5, 2, 3, 3), seed=1)
         params = {"window_strides": (1, 1), "padding": "SAME"}
     closed = wengert.make_jaxpr(lambda x, k: lax.conv_general_dilated(x, k, **params))(x, k)
@@ -256,7 +253,7 @@ FOURIER: list[tuple[tuple[int, ...], tuple[int, ...], Params]] = [
     ((1, 1, 30_000), (1, 1, 2_001), {}),  # in parts
     ((1, 1, 4_000), (1, 1, 3_000), {"padding": [(2_999, 2_999)]}),  # whole
     ((2, 2, 8_000), (3, 2, 1_000), {"padding": "VALID"}),
-    ((1, 1, 150, 140), (1, 1, 65, 51), {}),
+    ((1, 1, 140, 130), (1, 1, 45, 45), {}),
     ((2, 4, 6_001), (8, 1, 1_501), {"feature_group_count": 4}),
     ((1, 1, 60_000), (1, 1, 3_000), {"window_strides": (2,)}),
     ((1, 1, 20_000), (1, 1, 4_000), {"rhs_dilation": (2,), "padding": [(-7, 5_011)]}),

@@ -26,7 +26,7 @@ _COPY, _REORDER = 0.5, 4.0  # cycles for an element that is copied, and copied t
 _CROWDED, _GAP = 1024, 64  # bytes: strides that are multiples are avoided, by gaps
 _TURN = 1.1  # what it costs to add to sums in memory
 _NOWHERE = Buffer((), F32, "temp", "nowhere")  # of operands that are yet to be copied
-_MARGIN = 1.25  # by how much fewer multiplications have to be cheaper
+_MARGIN = 1.1  # by how much fewer multiplications have to be cheaper
 _WRITTEN_OUT = 16  # taps of a kernel axis whose windows move by more than 1
 
 
