@@ -14,6 +14,7 @@ import numpy as np
 
 from wengert._lazy import lazy_module
 from wengert.core import dtypes
+from wengert.prims import bessel
 from wengert.prims.arithmetic import abs_, add, div, mul, neg, sign, square, sub
 from wengert.prims.axes import accumulator
 from wengert.prims.constructors import Rule, constant, dtype_of, same_dtype
@@ -219,7 +220,7 @@ def betainc(a: Any, b: Any, x: Any) -> Any:
 bessel_i0e_p = elementwise(
     "bessel_i0e",
     in_double("i0e"),
-    loop="i0e",
+    expand=bessel.program(0),
     accepts=REALS,
     derivatives=(lambda t, out, x: mul(t, sub(bessel_i1e(x), mul(sign(x), out))),),
 )
@@ -234,6 +235,6 @@ def _i1e_slope(t: Any, out: Any, x: Any) -> Any:
 
 
 bessel_i1e_p = elementwise(
-    "bessel_i1e", in_double("i1e"), loop="i1e", accepts=REALS, derivatives=(_i1e_slope,)
+    "bessel_i1e", in_double("i1e"), expand=bessel.program(1), accepts=REALS, derivatives=(_i1e_slope,)
 )
 bessel_i1e: Rule = unary(bessel_i1e_p, "exp(-|x|) times the modified Bessel function of order 1.")
