@@ -301,8 +301,24 @@ def _nextafter(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Valu
 
 def _mulhi(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
     bits = x.type.bits
+    if bits == 64 and x.type.lanes > 1:
+        return _mulhi_of_halves(b, _unsigned(d), x, y)
     wide = f"i{2 * bits}"
-    return b.trunc(b.lshr(b.mul(b.zext(x, wide), b.zext(y, wide)), bits), f"i{bits}")
+    if _unsigned(d):
+        return b.trunc(b.lshr(b.mul(b.zext(x, wide), b.zext(y, wide)), bits), f"i{bits}")
+    return b.trunc(b.ashr(b.mul(b.sext(x, wide), b.sext(y, wide)), bits), f"i{bits}")
+
+
+def _mulhi_of_halves(b: Builder, unsigned: bool, x: Value, y: Value) -> Value:
+    """By products of 32 bits, of which processors have vectors."""
+    (x0, x1), (y0, y1) = ((b.and_(v, 0xFFFFFFFF), b.lshr(v, 32)) for v in (x, y))
+    middle = b.add(b.mul(x1, y0), b.lshr(b.mul(x0, y0), 32))
+    other = b.add(b.mul(x0, y1), b.and_(middle, 0xFFFFFFFF))
+    upper = b.add(b.add(b.mul(x1, y1), b.lshr(middle, 32)), b.lshr(other, 32))
+    if unsigned:
+        return upper
+    upper = b.sub(upper, b.and_(b.ashr(x, 63), y))
+    return b.sub(upper, b.and_(b.ashr(y, 63), x))
 
 
 def _pow(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:

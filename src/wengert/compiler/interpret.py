@@ -565,7 +565,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "rem": _rem,
     "nextafter": np.nextafter,
-    "mulhi": lambda x, y: _wrapped((_unsigned(x) * _unsigned(y)) >> (8 * x.dtype.itemsize), x),
+    "mulhi": lambda x, y: _wrapped((int(x) * int(y)) >> (8 * x.dtype.itemsize), x),
     "exp": np.exp,
     "exp2": np.exp2,
     "expm1": np.expm1,

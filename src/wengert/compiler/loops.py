@@ -42,7 +42,7 @@ OPS: dict[str, float] = {
     **dict.fromkeys(("expm1", "log1p", "log10", "tan", "sinh", "cosh", "atan", "asin", "acos", "atan2"), 20),
     **dict.fromkeys(("asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "pow", "lgamma", "digamma"), 30),
     **dict.fromkeys(("real", "imag", "complex", "conj"), 1),  # see `complexes`
-    "mulhi": 2,  # the upper half of the product of two unsigned integers
+    "mulhi": 2,  # the upper half of the product of two integers
 }
 COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"))
 # Operations that combine the values of a reduction; their accumulators start from an identity given by

@@ -156,7 +156,7 @@ def _mulhi64(xp: Any, x: Any, y: Any) -> Any:
     return upper.astype(x.dtype)
 
 
-mulhi_p = elementwise("mulhi", _mulhi_impl, accepts="iu")
+mulhi_p = elementwise("mulhi", _mulhi_impl, accepts="iu", scalar="mulhi")
 
 
 def mulhi(x: Any, y: Any, /) -> Any:

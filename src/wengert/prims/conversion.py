@@ -238,9 +238,38 @@ def _reduce_precision_impl(xp: Any, x: Any, *, exponent_bits: int, mantissa_bits
     fraction, exponent = xp.frexp(wide)  # |fraction| in [1/2, 1)
     rounded = xp.ldexp(xp.rint(xp.ldexp(fraction, mantissa_bits + 1)), exponent - mantissa_bits - 1)
     _, exponent = xp.frexp(rounded)
+    exponent = xp.where(xp.isinf(rounded), bias + 2, exponent)  # rounded up beyond the greatest number
     rounded = xp.where(exponent - 1 > bias, xp.copysign(np.inf, wide), rounded)
     rounded = xp.where(exponent - 1 < 1 - bias, xp.copysign(0.0, wide), rounded)
     return xp.where(xp.isfinite(wide) & (wide != 0), rounded, wide).astype(x.dtype)
+
+
+def _reduce_precision_pull(ctx: Any, index: Any, x: Any, *, exponent_bits: int, mantissa_bits: int) -> Any:
+    dtype = x.aval.dtype
+    wide = dtype if dtype.itemsize == 8 else np.dtype(np.float32)
+    mantissa, bias = (52, 1023) if dtype.itemsize == 8 else (23, 127)
+    bits = _unsigned(wide)
+    value = ctx.op("convert", x.at(index), dtype=wide)
+    whole = ctx.op("bitcast", value, dtype=bits)
+    sign = ctx.const(1 << (8 * wide.itemsize - 1), bits)
+    size = rounded = ctx.op("and", whole, ctx.op("not", sign))
+    cut = mantissa - mantissa_bits
+    if (
+        cut > 0
+    ):  # to the nearest, of two to the even one; without a mantissa the last bit is the hidden one, 1
+        last = ctx.op("and", ctx.op("shr_logical", size, ctx.const(cut, bits)), ctx.const(1, bits))
+        odd = last if mantissa_bits else ctx.const(1, bits)
+        up = ctx.op("add", ctx.op("add", size, ctx.const((1 << (cut - 1)) - 1, bits)), odd)
+        rounded = ctx.op("and", up, ctx.op("not", ctx.const((1 << cut) - 1, bits)))
+    limit = min((1 << (exponent_bits - 1)) - 1, bias)
+    infinity = ctx.const((2 * bias + 1) << mantissa, bits)
+    beyond = ctx.op("ge", rounded, ctx.const((bias + limit + 1) << mantissa, bits))
+    below = ctx.op("lt", rounded, ctx.const((bias + 1 - limit) << mantissa, bits))
+    rounded = ctx.op("select", beyond, infinity, rounded)
+    rounded = ctx.op("select", below, ctx.const(0, bits), rounded)
+    signed = ctx.op("or", rounded, ctx.op("and", whole, sign))
+    kept = ctx.op("select", ctx.op("ge", size, infinity), whole, signed)
+    return ctx.op("convert", ctx.op("bitcast", kept, dtype=wide), dtype=dtype)
 
 
 def _reduce_precision_jvp(primals: Any, tangents: Any, **params: Any) -> Any:
@@ -260,6 +289,7 @@ reduce_precision_p = elementwise(
     abstract_eval=_reduce_precision_aval,
     jvp=_reduce_precision_jvp,
     transposes=(_reduce_precision_transpose,),
+    pull=_reduce_precision_pull,
 )
 
 
