@@ -266,6 +266,25 @@ def test_products_of_integer_matrices(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "formula", ["ij,kj->ijk", "aij,jak->aik", "ijk,jkl->il", "ik,jk->ij", "zi,zj->zij", "i,j->ij"]
+)
+@pytest.mark.parametrize("size", [3, 17, 70])
+def test_all_ways_to_contract(formula: str, dtype: str, size: int) -> None:
+    first, second = formula.split("->")[0].split(",")
+    sizes = dict(zip("azijkl", (3, 5, size, size + 1, 9, size + 2), strict=True))
+    x, y = (numbers(*(sizes[c] for c in letters)).astype(dtype) for letters in (first, second))
+
+    def fun(x: Any, y: Any) -> Any:
+        return jnp.einsum(formula, x, y * 2)
+
+    stays_inside(fun, x, y)
+    wanted = np.einsum(formula, x, y * 2)
+    bound = 100 * np.finfo(dtype).eps * np.abs(wanted).max()
+    np.testing.assert_allclose(wengert.jit(fun)(x, y), wanted, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_real_factors_of_complex_products(dtype: str) -> None:
     x, y = numbers(12, 30).real.astype(np.float32), numbers(30, 20).real.astype(np.float32)
     for a, b in ((x, y), (x[:2, :2], y[:2, :2])):

@@ -201,7 +201,7 @@ def planes(
     shape = [operand.aval.shape[d] for d in order]
     axes, index = block.domain(shape)
     position = [index[list(order).index(d)] for d in range(len(order))]
-    value = block.try_at(operand, position)  # type: ignore[arg-type]
+    value = block.try_at(operand, position)
     if value is None:
         operand.view()
         value = operand.at(position)

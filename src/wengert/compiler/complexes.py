@@ -191,8 +191,8 @@ def _pow(op: Operation, dtype: DType, x: Pair, y: Pair) -> Pair:
     block = op.__self__  # type: ignore[attr-defined]
     exact = c.dtype.itemsize == 4
     size = Real(block, _abs(op, dtype, x))
-    reals = [_widened(Real(block, part)) for part in (*x, *y)]
-    return _narrowed(dtype, complex_functions.power(*reals, exact, size))
+    base_re, base_im, re, im = (_widened(Real(block, part)) for part in (*x, *y))
+    return _narrowed(dtype, complex_functions.power(base_re, base_im, re, im, exact, size))
 
 
 def _widened(x: Real) -> Real:

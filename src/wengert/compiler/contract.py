@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _LARGE = 1 << 31  # multiplications from which a library, which cuts all three axes for the caches, is faster
 _FEW, _LANES = 1024, 8  # multiplications, and columns of the result, from which blocks in registers pay
 _SMALL = 8192  # multiplications up to which a nest beats the call of a library
+# Of complex numbers: multiplications, and rows or columns, up to which copies of the parts cost more than they gain
+_COMPLEX, _THIN = 4096, 4
 _BLAS = ("float32", "float64")
 Axes: TypeAlias = tuple[Sequence[int], Sequence[int]]
 
@@ -36,7 +38,7 @@ def lower_dot(
     free_r = [d for d in range(rhs.aval.ndim) if d not in contracting[1] and d not in batch[1]]
     m, n = _size(lhs, free_l), _size(rhs, free_r)
     k, b = _size(lhs, contracting[0]), _size(lhs, batch[0])
-    if out.dtype.kind == "c" and min(m, n) > 1 and b * m * n * k > _FEW:
+    if out.dtype.kind == "c" and min(m, n) > _THIN and m * n * k > _COMPLEX:
         _complex(block, out, lhs, rhs, contracting, batch, free_l, free_r)
         return
     same = lhs.aval.dtype == rhs.aval.dtype == out.dtype
