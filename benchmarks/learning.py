@@ -68,6 +68,29 @@ convolution_row(
     dimension_numbers=IMAGES_LAST, feature_group_count=64,
 )  # fmt: skip
 convolution_row("convolution of a signal of 1e5 by 101", (1, 1, 100_000), (1, 1, 101), 20.2e6)
+convolution_row("convolution of a signal of 1e5 by 4,001", (1, 1, 100_000), (1, 1, 4_001), 800e6)
+convolution_row("convolution of 512x512 by 65x65", (1, 1, 512, 512), (1, 1, 65, 65), 2215e6)
+convolution_row(
+    "convolution 3x3x3, 2x16x16x16x32 to 32 (NDHWC)", (2, 16, 16, 16, 32), (3, 3, 3, 32, 32), 453e6,
+    dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+)  # fmt: skip
+
+
+@row(
+    "convolution 3x3 of bfloat16, 8x64x32x32 to 64 (NCHW)", normal((8, 64, 32, 32), (64, 64, 3, 3)), 0.7,
+    tolerance=1e-2, limit=work(flops=604e6),
+)  # fmt: skip
+def convolution_of_halves(jax: Any, images: Any, kernels: Any) -> Any:
+    images, kernels = (a.astype(jax.numpy.bfloat16) for a in (images, kernels))
+    return jax.lax.conv(images, kernels, (1, 1), "SAME").astype(jax.numpy.float32)
+
+
+@row(
+    "convolution 3x3 of complex numbers, 4x16x32x32 to 16 (NCHW)",
+    normal((4, 16, 32, 32), (4, 16, 32, 32), (16, 16, 3, 3)), 0.7, tolerance=1e-4, limit=work(flops=4 * 18.9e6),
+)  # fmt: skip
+def convolution_of_complex_numbers(jax: Any, real: Any, imaginary: Any, kernels: Any) -> Any:
+    return jax.lax.conv(jax.lax.complex(real, imaginary), jax.lax.complex(kernels, -kernels), (1, 1), "SAME")
 
 
 @row(

@@ -128,7 +128,7 @@ def choose(counts: Shape, x: ShapedArray, k: ShapedArray, params: Any, out: Any)
         for lines in (batch * features * parts, outputs * inputs, batch * outputs * parts):
             several = lines >= 4 or len(sizes) > 1
             total += (_LINES if several else _LINE) * lines * size * math.log2(size)
-        return float(total) * out.itemsize / 4
+        return float(total * out.itemsize / 4)
 
     whole = tuple(map(_smooth, extents))
     best = Lengths(whole, 1, whole[-1], cost(whole, 1))
