@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -298,3 +299,29 @@ def test_refused_when_traced() -> None:
         wengert.jit(lambda x: x[x > 1])(x)
     with pytest.raises(IndexError, match=r"static start/stop/step .* lax\.dynamic_slice"):
         wengert.jit(lambda x, n: x[:n])(x, 2)
+
+
+def test_what_is_read_beyond_the_bounds_has_no_derivative() -> None:
+    x, at = jnp.arange(3.0), jnp.array([0, 5])
+    for fill in (1.0, None):
+        read = partial(lambda x, fill: x.at[at].get(mode="fill", fill_value=fill), fill=fill)
+        for derivative in (wengert.jacfwd(read), wengert.jacrev(read), wengert.jit(wengert.jacfwd(read))):
+            np.testing.assert_array_equal(derivative(x), [[1, 0, 0], [0, 0, 0]])
+
+
+def test_nothing_is_written_to_an_axis_without_elements() -> None:
+    for f in (lambda x: x.at[jnp.array([0, 1])].add(1.0), lambda x: x.at[:, jnp.array([0])].set(1.0)):
+        for g in (f, wengert.jit(f)):
+            assert g(jnp.zeros((0, 0))).shape == (0, 0)
+
+
+def test_derivatives_of_sorts_of_nothing() -> None:
+    for shape in ((0,), (3, 0), (0, 3)):
+        for axis in range(len(shape)):
+            for f in (
+                partial(jnp.sort, axis=axis),
+                lambda x, axis=axis: jnp.take_along_axis(x, jnp.argsort(x, axis=axis), axis=axis),
+            ):
+                for g in (f, wengert.jit(f)):
+                    _, pullback = wengert.vjp(g, jnp.zeros(shape))
+                    assert pullback(jnp.zeros(shape))[0].shape == shape

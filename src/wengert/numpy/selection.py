@@ -362,7 +362,7 @@ def take_along_axis(
             operand_batching_dims=numbers,
             start_indices_batching_dims=numbers,
         ),
-        (1,) * arr.ndim,
+        [min(d, 1) for d in arr.shape],
         mode=lax.GatherScatterMode.FILL_OR_DROP if chosen is None else chosen,
         fill_value=fill_value,
     )

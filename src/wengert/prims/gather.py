@@ -136,11 +136,11 @@ class Windows:
         )
 
     @staticmethod
-    def of_scatter(numbers: ScatterDimensionNumbers, ndim: int, updates: Shape) -> Windows:
+    def of_scatter(numbers: ScatterDimensionNumbers, shape: Shape, updates: Shape) -> Windows:
         batching = dict(zip(numbers.operand_batching_dims, numbers.scatter_indices_batching_dims))
         gone = {*numbers.inserted_window_dims, *batching}
         window = iter([updates[i] for i in numbers.update_window_dims])
-        sizes = tuple([1 if d in gone else next(window) for d in range(ndim)])
+        sizes = tuple([min(n, 1) if d in gone else next(window) for d, n in enumerate(shape)])
         return Windows(
             tuple(numbers.update_window_dims),
             tuple(numbers.inserted_window_dims),
@@ -252,15 +252,21 @@ def _gather_impl(
     batch = indices.shape[:-1]
     if 0 in x.shape:
         rest = [w.sizes[d] for d in places.order if d in w.window_axes]
-        found = xp.zeros((*batch, *rest), x.dtype)
+        found = xp.full((*batch, *rest), _from_nothing(x.dtype, params), x.dtype)
     elif places.arrays:
         found = operand[places.arrays]
     else:
         found = xp.broadcast_to(operand, (*batch, *operand.shape))
-    if params["mode"] == GatherScatterMode.FILL_OR_DROP:
+    if params["mode"] == GatherScatterMode.FILL_OR_DROP and 0 not in x.shape:
         inside = places.inside.reshape(batch + (1,) * (found.ndim - len(batch)))
         found = xp.where(inside, found, fill_scalar(params["fill_value"], x.dtype))
     return xp.transpose(found, places.permutation)
+
+
+def _from_nothing(dtype: np.dtype[Any], params: dict[str, Any]) -> Any:
+    """What is read of an operand without elements."""
+    dropped = params["mode"] == GatherScatterMode.FILL_OR_DROP
+    return fill_scalar(params["fill_value"], dtype) if dropped else np.zeros((), dtype)[()]
 
 
 def fill_scalar(fill_value: Any, dtype: np.dtype[Any]) -> Any:
@@ -291,6 +297,16 @@ def _gather_aval(
     for i, d in zip(w.others, indices.shape):
         shape[i] = d
     return ShapedArray(shape, x.dtype, x.weak_type)
+
+
+def _gather_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, fill_value: Any, **params: Any) -> Any:
+    (x, indices), tangent = primals, tangents[0]
+    out = gather_p.bind(x, indices, fill_value=fill_value, **params)
+    if is_zero(tangent):
+        return out, Zero.of(out)
+    if params["mode"] == GatherScatterMode.FILL_OR_DROP:
+        fill_value = 0  # what is read beyond the bounds depends on nothing
+    return out, gather_p.bind(instantiate(tangent), indices, fill_value=fill_value, **params)
 
 
 def _gather_transpose(
@@ -389,7 +405,7 @@ def _gather_pull(
     w = Windows.of_gather(dimension_numbers, slice_sizes, len(index))
     dtype = x.aval.dtype
     if 0 in x.aval.shape:
-        return ctx.const(0, dtype)
+        return ctx.const(_from_nothing(dtype, params), dtype)
     coordinates, inside = _window_index(ctx, index, indices, x.aval.shape, w)
     value = x.at(tuple(coordinates))
     if params["mode"] == GatherScatterMode.FILL_OR_DROP and inside is not None:
@@ -402,7 +418,7 @@ gather_p: Primitive = Primitive(
     "indexing",
     abstract_eval=_gather_aval,
     impl=_gather_impl,
-    jvp=linear_jvp(lambda: gather_p, 0),
+    jvp=_gather_jvp,
     transpose=_gather_transpose,
     batch=gather_batch,
     pull=_gather_pull,
@@ -463,7 +479,7 @@ def _scatter_aval(name: str) -> Callable[..., ShapedArray]:
                 "have one "
                 f"entry for each axis of the operand, of shape {x.shape}"
             )
-        w = Windows.of_scatter(dimension_numbers, x.ndim, updates.shape)
+        w = Windows.of_scatter(dimension_numbers, x.shape, updates.shape)
         _check_windows(name, x, indices, w, updates.ndim)
         if tuple([updates.shape[i] for i in w.others]) != indices.shape[:-1]:
             raise TypeError(
@@ -479,7 +495,7 @@ def _scatter_impl(write: Callable[[Any, Any, Any, Any], None]) -> Callable[..., 
         xp: Any, x: Any, indices: Any, updates: Any, *, dimension_numbers: Any, mode: Any, **params: Any
     ) -> Any:
         x, indices, updates = xp.array(x), xp.asarray(indices), xp.asarray(updates)
-        w = Windows.of_scatter(dimension_numbers, x.ndim, updates.shape)
+        w = Windows.of_scatter(dimension_numbers, x.shape, updates.shape)
         if 0 in x.shape or 0 in updates.shape:
             return x
         places = _Places(xp, x.shape, indices, w)
@@ -547,7 +563,7 @@ def _read_back(
 ) -> Any:
     """What stands at the places that a scatter writes to; `fill` where it writes nothing."""
     n = dimension_numbers
-    w = Windows.of_scatter(n, len(shape), updates)
+    w = Windows.of_scatter(n, shape, updates)
     clip = mode == GatherScatterMode.CLIP
     return gather_p.bind(
         x,
@@ -641,7 +657,7 @@ def _scatter_emit(combine: str | None) -> Callable[..., Any]:
     ) -> Any:
         if not ctx.is_native(x.aval.dtype) or 0 in x.aval.shape:
             return None
-        w = Windows.of_scatter(dimension_numbers, x.aval.ndim, updates.aval.shape)
+        w = Windows.of_scatter(dimension_numbers, x.aval.shape, updates.aval.shape)
 
         def place(index: Any) -> Any:
             coordinates, inside = _window_index(ctx, index, indices, x.aval.shape, w)

@@ -21,13 +21,14 @@ from wengert.prims.shape import broadcasted_iota, expand_dims
 
 def take_along(x: Any, index: Any, axis: int) -> Any:
     """x[..., index, ...]: for each lane along the axis, the elements at the lane's indices, all in bounds."""
-    ndim = len(shape_of(x))
+    shape = shape_of(x)
+    ndim = len(shape)
     others = tuple([i for i in range(ndim) if i != axis])
     return gather_p.bind(
         x,
         expand_dims(index, (ndim,)),
         dimension_numbers=GatherDimensionNumbers((), (axis,), (axis,), others, others),
-        slice_sizes=(1,) * ndim,
+        slice_sizes=tuple([min(d, 1) for d in shape]),
         fill_value=None,
         indices_are_sorted=False,
         unique_indices=False,
