@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from wengert.backends import cpu
+from wengert.backends import cpu, image, toolchain
 from wengert.errors import CompileError
 from wengert.runtime import buffers, interrupt, native, threads
 
@@ -729,3 +729,40 @@ def test_first_calls_in_several_threads_at_once() -> None:
     """
     result = run_script(body)
     assert result.stdout == "[(0, {0.0}), (1, {0.0}), (2, {1000.0}), (3, {1000.0})]\n", result.stderr
+
+
+# ---- LLVM
+
+
+def test_llvm_by_its_c_functions_is_llvm_by_llvmlite() -> None:
+    if toolchain.library_path() is None:
+        pytest.skip("this release of llvmlite is not known: its own modules are used")
+    made = []
+    for tools in (toolchain.toolchain(), toolchain._Binding()):
+        machine = tools.machine(2, tools.cpu, tools.features)
+        module = tools.parse(cpu._SAMPLE)
+        tools.optimise(module, machine)
+        text = tools.emit(module, machine, assembly=True)
+        made.append(
+            (tools.triple, tools.cpu, tools.features, tools.version, text, tools.emit(module, machine))
+        )
+        assert "define void @f" in str(module)
+        with pytest.raises(RuntimeError, match="%y"):
+            tools.parse("define i32 @f() {\n  ret i32 %y\n}")
+        with pytest.raises(RuntimeError, match="does not dominate"):
+            tools.parse(
+                "define i32 @f(i1 %c) {\n  br i1 %c, label %a, label %b\na:\n  %y = add i32 1, 2\n  br label %b\n"
+                "b:\n  ret i32 %y\n}"
+            )
+    assert made[0] == made[1]
+
+
+def test_compiling_needs_none_of_llvmlites_modules() -> None:
+    script = """
+import sys, wengert, wengert.numpy as jnp
+wengert.jit(lambda x: jnp.sin(x) + 1)(jnp.ones(5))
+print([name for name in sys.modules if name.startswith("llvmlite.") and name != "llvmlite._version"])
+"""
+    expected = "[]" if toolchain.library_path() is not None and image.SUPPORTED else "llvmlite.binding"
+    command = [sys.executable, "-c", script]
+    assert expected in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -3,7 +3,7 @@
     code = load(ir_text)
     code.address("program")
 
-LLVM is used in two steps, each chosen for its compile time: a few passes of our own choosing (`PASSES`), and code
+LLVM (`toolchain`) is used in two steps, each chosen for its compile time: a few passes of our own choosing, and code
 generation to an object file in memory. The object becomes an `image`, which is loaded without LLVM, so that a
 process whose code is all in the disk cache never loads LLVM's library. Where there are no images, ORC's object
 linker takes the object: 0.1 ms, against 0.8 ms for an MCJIT engine, and a symbol that cannot be found is an error
@@ -36,10 +36,11 @@ from wengert.backends.symbols import (
     resolve,
     set_blas_threads as set_blas_threads,
 )
+from wengert.backends.toolchain import toolchain
 from wengert.compiler import cache
 from wengert.errors import CompileError
 
-llvm = lazy_module("llvmlite.binding")
+binding = lazy_module("llvmlite.binding")
 
 # ---- target
 
@@ -63,27 +64,19 @@ class Target:
     )
 
     def __init__(self) -> None:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        llvm.initialize_native_asmparser()  # for the instructions of `_CPUID`
-        self.triple: str = llvm.get_process_triple()
-        self.cpu: str = llvm.get_host_cpu_name()
-        features = llvm.get_host_cpu_features()
-        self.features: str = features.flatten()
-        self.vector_bits = _vector_bits(features)
+        tools = toolchain()
+        self.triple = tools.triple
+        self.cpu = tools.cpu
+        self.features = tools.features
+        self.vector_bits = _vector_bits(self.features)
         self.machine = self.make_machine(2)
         self.quick_machine = self.make_machine(0)
         self.plain_machine = self.make_machine(0, portable=True)
-        self.key = f"{self.triple};{self.cpu};{self.features};llvm{llvm.llvm_version_info[0]}"
+        self.key = f"{self.triple};{self.cpu};{self.features};llvm{tools.version}"
 
     def make_machine(self, effort: int, portable: bool = False) -> Any:
         """LLVM's code generator for this processor; with `portable`, for all of its architecture."""
-        # Small code with position-independent references: constants are read relative to the program counter,
-        # functions and data elsewhere are reached through tables, however far away they are.
-        chosen = {} if portable else {"cpu": self.cpu, "features": self.features}
-        return llvm.Target.from_triple(self.triple).create_target_machine(
-            opt=effort, reloc="pic", codemodel="small", jit=True, **chosen
-        )
+        return toolchain().machine(effort, *(() if portable else (self.cpu, self.features)))
 
     def __repr__(self) -> str:
         return f"Target({self.triple}, {self.cpu}, {self.vector_bits}-bit vectors)"
@@ -96,14 +89,15 @@ _target: Target | None = None
 _numbers = itertools.count()
 
 
-def _vector_bits(features: dict[str, bool]) -> int:
-    if all(features.get(name) for name in ("avx512f", "avx512vl", "avx512dq", "avx512bw")):
+def _vector_bits(features: str) -> int:
+    present = set(features.split(","))
+    if present.issuperset(("+avx512f", "+avx512vl", "+avx512dq", "+avx512bw")):
         return 512
-    return 256 if features.get("avx2") else 128
+    return 256 if "+avx2" in present else 128
 
 
 def target() -> Target:
-    """This machine. The first call imports and starts LLVM (about 30 ms)."""
+    """This machine. The first call starts LLVM (about 10 ms)."""
     global _target
     if _target is not None:
         return _target
@@ -197,38 +191,23 @@ def warm_up() -> None:
     """Start LLVM and let it make code for a sample: the first time takes ten times as long as the second, for its
     library's pages come from disk, and its tables are filled."""
     with lock:
+        machine = target().machine
         module = _parse(_SAMPLE)
-        optimise(module)
-        target().machine.emit_object(module)
+        toolchain().optimise(module, machine)
+        toolchain().emit(module, machine)
 
 
 # ---- loading
 
-# Code generation takes 2 to 30 ms and makes the same instructions, within 3 %, whatever ran before it: the
-# emitter numbers values and folds constants itself. instcombine and gvn would take a fifth of that time and
-# make no kernel faster. Scalars that loops carry come to registers by sroa; merging blocks takes 0.05 ms.
-PASSES: Final = ("sroa", "simplify_cfg")
-
-
-def optimise(module: Any) -> None:
-    """Run the passes of `PASSES`, in place."""
-    manager = llvm.create_new_module_pass_manager()
-    for name in PASSES:
-        getattr(manager, f"add_{name}_pass")()
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    manager.run(module, llvm.create_pass_builder(target().machine, options))
-
 
 def _parse(ir_text: str) -> Any:
     try:
-        module = llvm.parse_assembly(ir_text)
-        module.verify()
+        return toolchain().parse(ir_text)
     except RuntimeError as error:
         raise CompileError(
             "the code generator made LLVM IR that LLVM refuses, which is a fault of Wengert's;"
             f" please report it.\n{error}"
         ) from None
-    return module
 
 
 class LoadedCode:
@@ -255,7 +234,7 @@ class LoadedCode:
             raise ValueError("this code was loaded as an object file: its IR was not kept")
         module = _parse(self._ir_text if isinstance(self._ir_text, str) else self._ir_text())
         if not self._quick:
-            optimise(module)
+            toolchain().optimise(module, target().machine)
         return module
 
     def optimised_ir(self) -> str:
@@ -265,20 +244,20 @@ class LoadedCode:
     def assembly(self) -> str:
         """The machine's instructions, as text."""
         machine = target().quick_machine if self._quick else target().machine
-        text: str = machine.emit_assembly(self._module())
-        return text
+        return toolchain().emit(self._module(), machine, assembly=True).decode()
 
 
 def _symbol_lists(module: Any) -> tuple[list[str], list[str]]:
     """The names that a module defines for others, and those that it needs."""
     exports = []
     imports = []
+    module = binding.parse_assembly(str(module))
     for value in itertools.chain(module.functions, module.global_variables):
         name = value.name
         if value.is_declaration:
             if not name.startswith("llvm."):
                 imports.append(name)
-        elif value.linkage is llvm.Linkage.external:
+        elif value.linkage is binding.Linkage.external:
             exports.append(name)
     return exports, imports
 
@@ -286,11 +265,17 @@ def _symbol_lists(module: Any) -> tuple[list[str], list[str]]:
 @functools.cache
 def _linker() -> Any:
     # JITLink gives all sections of an object one block of memory, so that they can reach each other.
-    return llvm.create_lljit_compiler(target().make_machine(2), use_jit_link=True, suppress_errors=True)
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    chosen = target()
+    machine = binding.Target.from_triple(chosen.triple).create_target_machine(
+        cpu=chosen.cpu, features=chosen.features, reloc="pic", codemodel="small", jit=True
+    )
+    return binding.create_lljit_compiler(machine, use_jit_link=True, suppress_errors=True)
 
 
 def _link(elf: bytes, exports: Iterable[str], imports: Iterable[str]) -> Any:
-    builder = llvm.JITLibraryBuilder().add_object_img(elf).add_current_process()
+    builder = binding.JITLibraryBuilder().add_object_img(elf).add_current_process()
     missing = []
     for name in imports:
         address = resolve(name)
@@ -310,12 +295,12 @@ def _link(elf: bytes, exports: Iterable[str], imports: Iterable[str]) -> Any:
 
 def _packed(module: Any, machine: Any) -> bytes:
     """Generate code for a module: an image or an object, with a letter that says which, and a checksum."""
-    exports, imports = _symbol_lists(module)
-    elf = machine.emit_object(module)
+    elf = toolchain().emit(module, machine)
     content = image.make(elf)
     if content is not None:
         content = b"i" + content
     else:
+        exports, imports = _symbol_lists(module)
         header = f"{' '.join(exports)};{' '.join(imports)}".encode()
         content = b"o" + len(header).to_bytes(4, "little") + header + elf
     return zlib.crc32(content).to_bytes(4, "little") + content
@@ -346,7 +331,7 @@ def load(ir_text: str, quick: bool = False) -> LoadedCode:
         machine = target().quick_machine if quick else target().machine
         module = _parse(ir_text)
         if not quick:
-            optimise(module)
+            toolchain().optimise(module, machine)
         packed = _packed(module, machine)
         return LoadedCode(_loaded(packed), ir_text, packed, quick)
 

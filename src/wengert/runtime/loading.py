@@ -6,9 +6,7 @@ import contextlib
 import ctypes
 import functools
 import importlib
-import importlib.util
 import os
-import sys
 import threading
 
 from wengert._lazy import lazy_module
@@ -18,25 +16,19 @@ _MODULES = (
     "wengert.runtime.dispatch",
     "wengert.compiler.pipeline",
     "wengert.backends.llvm",
-    "llvmlite.binding",
 )
+_toolchain = lazy_module("wengert.backends.toolchain")
 _cpu = lazy_module("wengert.backends.cpu")
 _unneeded = threading.Event()
 _started: list[threading.Thread] = []
 
 
-def _load_library() -> None:
-    """Load LLVM's library as llvmlite will, but without holding up other threads."""
-    spec = importlib.util.find_spec("llvmlite")
-    suffix = "dylib" if sys.platform == "darwin" else "so"
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        ctypes.CDLL(os.path.join(folder, "binding", f"libllvmlite.{suffix}"))
-
-
 def _load_compiler() -> None:
     # Whatever goes wrong here goes wrong again where it is needed, and is reported there.
     with contextlib.suppress(Exception):
-        _load_library()
+        path = _toolchain.library_path()
+        if path is not None:
+            ctypes.CDLL(path)
         for name in _MODULES:
             if _unneeded.is_set():
                 return
