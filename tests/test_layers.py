@@ -44,6 +44,7 @@ HOLD_PROGRAMS = {
         "rejection",
         "sampling",
         "scan",
+        "vector_special",
         "while_loop",
     )
 }

@@ -169,6 +169,35 @@ def test_loops_that_are_not_as_they_should_be_call_python(monkeypatch: pytest.Mo
         np.testing.assert_array_equal(found, lax.igammac(x, 3 * x + 2))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_usual_and_other_operands(dtype: Any) -> None:
+    """Where all operands are in the usual domain there is vector code; where some are not, SciPy computes all."""
+    nan, inf = np.nan, np.inf
+    rng = np.random.default_rng(2)
+    zeta, betainc = special.zeta_p.bind, special.regularized_incomplete_beta_p.bind
+    cases = [
+        (zeta, 1 + np.exp(rng.uniform(-8, 5, 400)), np.exp(rng.uniform(-6, 9, 400))),
+        (zeta, [2, 2, 1, 0.5, 3, nan, 2, inf, 2, 2.5], [-1, -0.5, 1, 1, 0, 1, nan, 1, inf, -0.5]),
+        (betainc, np.exp(rng.uniform(-4, 8, 400)), np.exp(rng.uniform(-4, 8, 400)), rng.uniform(0, 1, 400)),
+        (betainc, [2, 2, 2, 0.5], [3, 3, 3, 0.5], [0, 1, 0.5, 1e-8]),
+        (
+            betainc,
+            [1, 0, 1, -1, nan, 2, 2, 2],
+            [1, 1, 0, 1, 1, 3, 3, 3],
+            [0.5, 0.5, 0.5, 0.5, 0.5, -1, 2, nan],
+        ),
+        (special.bessel_i0e_p.bind, [0, -0.0, 8, -8, 30, 1e30, inf, -inf, nan]),
+        (special.bessel_i1e_p.bind, [0, -0.0, 8, -8, 30, 1e30, inf, -inf, nan]),
+    ]
+    with wengert.enable_x64(True):
+        for fun, *values in cases:
+            args = [jnp.asarray(np.asarray(v, dtype)) for v in values]
+            found, expected = np.asarray(wengert.jit(fun)(*args)), np.asarray(fun(*args))
+            info = np.finfo(dtype)
+            np.testing.assert_allclose(found, expected, rtol=8 * info.eps, atol=info.tiny)
+            assert not host_calls(fun, *args)
+
+
 SHAPES = [
     ((64,), (0,)),
     ((7,), (0,)),

@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 from wengert._lazy import lazy_module
+from wengert.prims import vector_special as _vector_special  # noqa: F401  (gives primitives their programs)
 from wengert.prims.arithmetic import (
     RoundingMethod,
     abs_ as abs,
