@@ -33,6 +33,7 @@ def _spectrum(x: Any) -> Any:
 
 A, B = Arg((3, 3)), Arg((3, 2))
 LINALG = {"dtypes": FLOATS, "ulps": 500}
+BOTH = {"dtypes": "float32 float64 complex64", "ulps": 500}
 row(
     "cholesky",
     lambda x: lax.linalg.cholesky(definite(x)),
@@ -65,8 +66,19 @@ for left in (True, False):
                 [A, B],
                 smooth=(0, 1),
                 linear=(1,),
-                **LINALG,
+                **BOTH,
             )
+for transposed in (True, False):
+    row(
+        f"triangular_solve, conjugated, transposed {transposed}",
+        lambda a, b, t=transposed: lax.linalg.triangular_solve(
+            lax.add(a, 4 * np.eye(3, dtype=a.dtype)), b, left_side=True, transpose_a=t, conjugate_a=True
+        ),
+        lambda a, b, t=transposed: _solved((a + 4 * np.eye(3)).conj(), b, True, False, t),
+        [A, B],
+        dtypes="complex64 complex128",
+        ulps=500,
+    )
 row(
     "triangular_solve, unit diagonal",
     lambda a, b: lax.linalg.triangular_solve(a, b, left_side=True, unit_diagonal=True),
@@ -86,7 +98,7 @@ row(
     **LINALG,
 )
 for shape in ((3, 3), (4, 3), (3, 4)):
-    row(f"lu {shape}", lambda x: lax.linalg.lu(x), lambda x: _lu(x), [Arg(shape)], smooth=(0,), **LINALG)
+    row(f"lu {shape}", lambda x: lax.linalg.lu(x), lambda x: _lu(x), [Arg(shape)], smooth=(0,), **BOTH)
 row(
     "lu_pivots_to_permutation",
     lambda p: lax.linalg.lu_pivots_to_permutation(p, 4),
@@ -143,7 +155,15 @@ row(
     lambda x: np.linalg.svd(x, compute_uv=False),
     [Arg((4, 3))],
     smooth=(0,),
-    **LINALG,
+    **BOTH,
+)
+row(
+    "eigh of complex matrices",
+    lambda x: _of_eigenvectors(*lax.linalg.eigh(x)),
+    lambda x: [np.linalg.eigvalsh(hermitian_reference(x)), hermitian_reference(x)],
+    [A],
+    dtypes="complex64 complex128",
+    ulps=500,
 )
 row(
     "eig",
@@ -259,7 +279,7 @@ row(
     lambda x: scipy.linalg.polar(x),
     [Arg((4, 3))],
     smooth=(0,),
-    **LINALG,
+    **BOTH,
 )
 row(
     "det",
@@ -276,7 +296,7 @@ row(
     lambda x: np.linalg.inv(x) * np.linalg.det(x),
     [Arg((4, 4))],
     smooth=(0,),
-    **LINALG,
+    **BOTH,
 )
 row(
     "solve",
@@ -301,7 +321,7 @@ row(
     lambda x: linalg_qr.geqrf(x, pivoting=True),
     lambda x: _raw_qr(x),
     [Arg((4, 3))],
-    **LINALG,
+    **BOTH,
 )
 row(
     "sylvester",
@@ -359,7 +379,7 @@ def _lu(x: Any) -> Any:
     m, n = x.shape
     x, pivots, rows = x.copy(), [], list(range(m))
     for k in range(min(m, n)):
-        p = k + int(np.argmax(np.abs(x[k:, k])))
+        p = k + int(np.argmax(np.abs(x[k:, k].real) + np.abs(x[k:, k].imag)))
         pivots.append(p)
         x[[k, p]] = x[[p, k]]
         rows[k], rows[p] = rows[p], rows[k]
@@ -381,6 +401,16 @@ def parts(arrays: Any) -> list[Any]:
 
 def split(arrays: Any) -> list[Any]:
     return [p for a in arrays for p in (a.real, a.imag)]
+
+
+def hermitian_reference(x: Any) -> Any:
+    return (x + x.conj().T) / 2
+
+
+def _of_eigenvectors(v: Any, w: Any) -> list[Any]:
+    """The eigenvalues, and the matrix put together again."""
+    scaled = lax.mul(v, lax.broadcast_in_dim(lax.convert_element_type(w, v.dtype), v.shape, (1,)))
+    return [w, lax.dot(scaled, lax.transpose(lax.conj(v), (1, 0)))]
 
 
 def hermitian(x: Any) -> Any:

@@ -20,7 +20,7 @@ from wengert.compiler.rewrite import statements
 from wengert.compiler.verify import verify
 from wengert.core.avals import ShapedArray
 from wengert.core.staging import hoist_consts, stage
-from wengert.prims import linalg_eigen, linalg_lu, linalg_qr
+from wengert.prims import linalg_eigen, linalg_functions, linalg_lu, linalg_qr
 
 pytestmark = pytest.mark.usefixtures("x64")
 RNG = np.random.default_rng(0)
@@ -28,6 +28,7 @@ SMALL = (1, 2, 3, 4, 5, 8, LARGEST)
 # with 16 lanes: less than a vector, several of them that overlap
 BATCHES: dict[str, tuple[tuple[int, ...], ...]] = {"float32": ((), (3,), (21,)), "float64": ((2, 5),)}
 FLOATS = tuple(BATCHES)
+COMPLEX = ("complex64", "complex128")
 
 
 def program_of(f: Callable[..., Any], *args: Any) -> Program:
@@ -43,14 +44,16 @@ def calls(f: Callable[..., Any], *args: Any) -> list[str]:
 
 def matrices(*shape: int, dtype: Any = np.float32, far_from_singular: bool = False) -> Any:
     a = RNG.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        a = a + 1j * RNG.standard_normal(shape)
     if far_from_singular:
         a = a + 2 * shape[-1] * np.eye(shape[-1])
     return a.astype(dtype)
 
 
 def definite(*shape: int, dtype: Any = np.float32) -> Any:
-    a = RNG.standard_normal(shape)
-    return (a @ a.swapaxes(-1, -2) + np.eye(shape[-1])).astype(dtype)
+    a = matrices(*shape, dtype=dtype)
+    return (a @ a.conj().swapaxes(-1, -2) + np.eye(shape[-1])).astype(dtype)
 
 
 def assert_as_impl(f: Callable[..., Any], *args: Any) -> None:
@@ -90,6 +93,21 @@ def test_small_matrices(n: int, dtype: str) -> None:
         assert_as_impl(lax.linalg.qr, a)
 
 
+@pytest.mark.parametrize(
+    ("n", "dtype"),
+    [*((n, "complex64") for n in (1, 3, 5, LARGEST, LARGEST + 1)), (3, "complex128"), (40, "complex128")],
+)
+def test_complex_matrices(n: int, dtype: str) -> None:
+    for batch in ((), (11,)) if n < LARGEST else ((2,),):
+        a = matrices(*batch, n, n, dtype=dtype)
+        far = matrices(*batch, n, n, dtype=dtype, far_from_singular=True)
+        assert_as_impl(linalg_lu.solve, far, matrices(*batch, n, 2, dtype=dtype))
+        assert_as_impl(lambda a: linalg_lu.lu(a[..., : max(n - 1, 1)]), a)
+        assert_as_impl(lambda a: linalg_lu.det(a / 4), a)
+        assert_as_impl(cholesky, definite(*batch, n, n, dtype=dtype))
+        assert_as_impl(lax.linalg.qr, a)
+
+
 @pytest.mark.parametrize("n", [2, 5, LARGEST + 3])
 def test_matrices_that_are_not_square(n: int) -> None:
     for batch in ((), (20,)):
@@ -110,6 +128,17 @@ def test_triangular_systems(left: bool, lower: bool, transposed: bool, unit: boo
     for n, batch in ((3, (20,)), (6, ()), (LARGEST + 1, (2,))):
         a = (matrices(*batch, n, n, far_from_singular=True) / (2 * n)).astype(np.float32)
         b = matrices(*batch, *((n, 5) if left else (5, n)))
+        assert_as_impl(lambda a, b: lax.linalg.triangular_solve(a, b, **how), a, b)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("conjugated", [False, True])
+@pytest.mark.parametrize("left", [False, True])
+def test_complex_triangular_systems(left: bool, conjugated: bool, transposed: bool) -> None:
+    how = {"left_side": left, "transpose_a": transposed, "conjugate_a": conjugated}
+    for n, batch in ((3, (20,)), (LARGEST + 1, (2,))):
+        a = (matrices(*batch, n, n, dtype="complex64", far_from_singular=True) / (2 * n)).astype("complex64")
+        b = matrices(*batch, *((n, 5) if left else (5, n)), dtype="complex64")
         assert_as_impl(lambda a, b: lax.linalg.triangular_solve(a, b, **how), a, b)
 
 
@@ -181,6 +210,94 @@ def test_permutations() -> None:
         assert_as_impl(linalg_lu.inverse_permutations, order)
 
 
+def adjoint(x: Any) -> Any:
+    return np.asarray(x).conj().swapaxes(-1, -2)
+
+
+@pytest.mark.parametrize("dtype", FLOATS + COMPLEX)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (3, 40, 40)])
+def test_eigenvectors_of_any_matrix(shape: tuple[int, ...], dtype: str) -> None:
+    a = matrices(*shape, dtype=dtype)
+    w, left, right = (np.asarray(x) for x in wengert.jit(lax.linalg.eig)(a))
+    bound = 50 * np.finfo(dtype).eps * shape[-1]
+    assert np.abs(a @ right - w[..., None, :] * right).max() < bound * np.abs(a).max()
+    assert np.abs(adjoint(left) @ a - w[..., :, None] * adjoint(left)).max() < bound * np.abs(a).max()
+    for v in (left, right):
+        np.testing.assert_allclose(np.linalg.norm(v, axis=-2), 1, rtol=bound)
+    (alone,) = wengert.jit(
+        lambda a: lax.linalg.eig(a, compute_left_eigenvectors=False, compute_right_eigenvectors=False)
+    )(a)
+    np.testing.assert_allclose(
+        np.sort_complex(np.round(alone, 2)), np.sort_complex(np.round(w, 2)), atol=0.02
+    )
+
+
+@pytest.mark.parametrize("dtype", COMPLEX)
+@pytest.mark.parametrize("shape", [(4, 3), (3, 30, 40)])
+def test_complex_singular_values_and_hermitian_eigenvalues(shape: tuple[int, ...], dtype: str) -> None:
+    a = matrices(*shape, dtype=dtype)
+    bound = 50 * np.finfo(dtype).eps * max(shape)
+    u, s, vh = (np.asarray(x) for x in wengert.jit(lax.linalg.svd)(a))
+    k = s.shape[-1]
+    assert np.abs(u[..., :k] * s[..., None, :] @ vh[..., :k, :] - a).max() < bound * np.abs(a).max()
+    for q in (u, vh):
+        assert np.abs(q @ adjoint(q) - np.eye(q.shape[-1])).max() < bound
+    square = definite(*shape[:-1], shape[-2], dtype=dtype)
+    v, w = (np.asarray(x) for x in wengert.jit(lax.linalg.eigh)(square))
+    assert np.abs(square @ v - v * w[..., None, :]).max() < bound * np.abs(square).max()
+
+
+def everything(n: int, batch: tuple[int, ...], dtype: str) -> dict[str, tuple[Any, ...]]:
+    """A function of each primitive, and its operands."""
+    a, tall, wide = (
+        matrices(*batch, *shape, dtype=dtype) for shape in ((n, n), (n, n // 2 + 1), (n // 2 + 1, n))
+    )
+    near = (a / n**0.5 + 2 * np.eye(n)).astype(dtype)
+    positive, taus = definite(*batch, n, n, dtype=dtype), (tall[..., 0, :] / 4).astype(dtype)
+    lines = [matrices(*batch, n, dtype=dtype) for _ in range(3)]
+    found: dict[str, tuple[Any, ...]] = {
+        "qr": (lambda x: lax.linalg.qr(x, pivoting=True), tall),
+        "qr, wide": (lambda x: lax.linalg.qr(x, pivoting=True, full_matrices=False), wide),
+        "geqrf": (linalg_qr.geqrf, tall),
+        "geqrf, pivoting": (lambda x: linalg_qr.geqrf(x, pivoting=True), wide),
+        "householder_product": (lax.linalg.householder_product, tall / n, taus),
+        "ormqr": (lambda x, t, c: lax.linalg.ormqr(x, t, c, transpose=True), tall / n, taus, tall),
+        "ormqr, right": (lambda x, t, c: lax.linalg.ormqr(x, t, c, left=False), tall / n, taus, wide),
+        "hessenberg": (lax.linalg.hessenberg, a),
+        "tridiagonal": (lambda x: lax.linalg.tridiagonal(x, lower=False), positive / n),
+        "schur": (lax.linalg.schur, near),
+        "schur, form": (lambda x: lax.linalg.schur(x, compute_schur_vectors=False), near),
+        "tridiagonal_solve": (lax.linalg.tridiagonal_solve, lines[0], lines[1] + 4, lines[2], tall),
+        "sylvester": (linalg_functions.solve_sylvester, near, near[..., :2, :2], tall[..., :2]),
+        "expm": (linalg_functions.expm, a),
+        "expm_frechet": (linalg_functions.expm_frechet, near, a),
+        "sqrtm": (linalg_functions.sqrtm, positive),
+        "qdwh": (lax.linalg.qdwh, tall),
+        "adjugate": (linalg_lu.adjugate_p.bind, near / 2),
+        "adjugate_change": (linalg_lu.adjugate_change_p.bind, near / 2, a),
+    }
+    if np.dtype(dtype).kind == "f":
+        upper = np.linalg.cholesky(positive).swapaxes(-1, -2).astype(dtype)
+        found["cholesky_update"] = (lax.linalg.cholesky_update, upper, lines[0])
+        product = lambda a, c: lax.linalg.symmetric_product(a, c, alpha=2, beta=3)  # noqa: E731
+        found["symmetric_product"] = (product, tall, positive)
+    return found
+
+
+NAMES = list(everything(2, (), "float32"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_a_call_of_python(name: str, dtype: str) -> None:
+    for n, batch in ((3, (2,)), (LARGEST + 2, ())):
+        found = everything(n, batch, dtype).get(name)
+        if found is not None:
+            f, *args = found
+            assert_as_impl(f, *args)
+            assert "host" not in calls(f, *args)
+
+
 # ------------------------------------------------------------------------------------------------ what goes wrong
 
 
@@ -205,6 +322,22 @@ def test_matrices_that_fail_are_nan_and_spare_the_others(n: int) -> None:
     found = np.asarray(wengert.jit(linalg_lu.solve)(unknown, b))
     assert np.isnan(found[2]).any()
     assert np.isfinite(found[[0, 1, 3]]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((n, "float32") for n in NAMES), ("schur", "complex64"), ("qr", "complex64")]
+)
+def test_what_is_not_finite_spares_the_others(name: str, dtype: str) -> None:
+    """Compiled code gives NaN for those matrices for which `impl` does: one that has NaN, and one of zeros."""
+    f, *args = everything(4, (3,), dtype)[name]
+    args = [np.array(x) for x in args]
+    args[0][1] = np.nan
+    args[0][2] = 0
+    for x, y in zip(_flat(wengert.jit(f)(*args)), _flat(f(*args)), strict=True):
+        fine, wanted = np.isfinite(x), np.isfinite(y)
+        np.testing.assert_array_equal(fine[[0, 2]], wanted[[0, 2]])
+        assert fine[1].all() == wanted[1].all()
+        assert fine[0].all()
 
 
 @pytest.mark.parametrize("scale", [1e-28, 1e-20, 1e20, 1e37])
@@ -364,3 +497,27 @@ def test_lapack_means_the_same_to_the_interpreter() -> None:
         found = interpret(program, args)
         for x, y in zip(found, _flat(wengert.jit(f)(*args)), strict=True):
             np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-11)
+
+
+ALONE = [n for n in NAMES if not n.startswith(("exp", "adj", "symm", "qdwh", "sylv"))]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("name", ALONE)
+def test_routines_mean_the_same_to_the_interpreter(name: str, dtype: str) -> None:
+    found = everything(3, (2,), dtype).get(name)
+    if found is not None:
+        f, *args = found
+        program = program_of(f, *args)
+        verify(program)
+        for x, y in zip(interpret(program, args), _flat(wengert.jit(f)(*args)), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-10)
+
+
+def test_complex_kernels_mean_the_same_to_the_interpreter() -> None:
+    a, b = definite(3, 3, 3, dtype=np.complex128), matrices(3, 3, 2, dtype=np.complex128)
+    for f, *args in ((linalg_lu.solve, a, b), (linalg_lu.lu, a), (linalg_lu.det, a), (cholesky, a)):
+        program = program_of(f, *args)
+        verify(program)
+        for x, y in zip(interpret(program, args), _flat(wengert.jit(f)(*args)), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-12)
