@@ -7,22 +7,12 @@ expressions; nothing is copied for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from wengert.compiler import (
-    complex_products,
-    complexes,
-    contract,
-    control,
-    convolve,
-    fourier,
-    nest,
-    scattering,
-    sorting,
-    ufuncs,
-)
+from wengert._lazy import lazy_module
+from wengert.compiler import complexes, nest
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.inplace import Plan, Planner
 from wengert.compiler.loops import (
@@ -44,10 +34,38 @@ from wengert.compiler.loops import (
     accumulator,
     is_native,
 )
-from wengert.compiler.matrices import Matrices
 from wengert.compiler.plan import is_loop_code
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
+
+# What most programs have none of is imported when it is met: a first call waits for the compiler's own files too.
+if TYPE_CHECKING:
+    from wengert.compiler import (
+        complex_products,
+        contract,
+        control,
+        convolve,
+        fourier,
+        matrices,
+        scattering,
+        sorting,
+        ufuncs,
+    )
+else:
+    complex_products, contract, control, convolve, fourier, matrices, scattering, sorting, ufuncs = (
+        lazy_module(f"wengert.compiler.{name}")
+        for name in (
+            "complex_products",
+            "contract",
+            "control",
+            "convolve",
+            "fourier",
+            "matrices",
+            "scattering",
+            "sorting",
+            "ufuncs",
+        )
+    )
 
 
 class SplitAxis(Exception):
@@ -484,9 +502,9 @@ class Block:
         return control.lower_cond(self, outs, [o.view() for o in operands], **params)
 
     @property
-    def matrices(self) -> Matrices:
+    def matrices(self) -> matrices.Matrices:
         """What appends decompositions of matrices; for the `emit` rules of these primitives."""
-        return Matrices(self)
+        return matrices.Matrices(self)
 
     # ---------------------------------------------------------------- what rules use
 
