@@ -17,16 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from wengert.config import enable_x64
 from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr
 from wengert.core.primitive import Primitive
-from wengert.core.staging import stage
 from wengert.core.zeros import Zero
 from wengert.prims.axes import batch_to, broadcast_in_dim, transpose
 from wengert.prims.constructors import Shape, as_operand, canonical_shape, same_dtype, shape_of, zero_jvp
 from wengert.prims.conversion import bitcast_convert_type, convert
+from wengert.prims.formulas import staged
 from wengert.prims.shape import broadcasted_iota, reshape
 from wengert.prims.slicing import concatenate, slice as slice_, stack
 from wengert.prims.threefry import U32, U64, fold_in_words, hash_blocks, seed_words, split_words, threefry2x32
@@ -191,8 +190,8 @@ def _philox_program(words: Any, blocks: int) -> tuple[Any, Any]:
 def _threefry_program(words: Any, blocks: int) -> tuple[Any, Any]:
     """The two words of each block, (states, blocks, 2), and the states after them."""
     low, high, after = _start(words, blocks)
-    keys = [_spread(words[:, n : n + 1], shape_of(low)) for n in (0, 1)]
-    return stack(threefry2x32(*keys, low, high), 2), after
+    first, second = (_spread(words[:, n : n + 1], shape_of(low)) for n in (0, 1))
+    return stack(threefry2x32(first, second, low, high), 2), after
 
 
 def _joined(words: Any, rows: int, size: int) -> Any:
@@ -238,8 +237,7 @@ def _generator_program(state: ShapedArray, *, shape: Shape, dtype: Any, algorith
             after = bitcast_convert_type(reshape(after, (rows, 2, 2)), U64)
         return [reshape(after, state.shape), reshape(bits, (*state.shape[:-1], *shape))]
 
-    with enable_x64(True):
-        return stage(run, [state])
+    return staged(run, [state])
 
 
 rng_bit_generator_p: Primitive = Primitive(

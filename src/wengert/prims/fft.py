@@ -129,10 +129,11 @@ def _fft_impl(xp: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape, axes: S
         aval = _fft_aval(aval, fft_type=fft_type, fft_lengths=fft_lengths, axes=axes)
         return xp.zeros(aval.shape, aval.dtype)
     lengths: Any = fft_lengths
+    place: Any = axes
     if k == 1:
         lengths, place = fft_lengths[0], axes[0]
     else:
-        name, place = name + "n", axes
+        name += "n"
     if x.size <= _SMALL:
         return getattr(xp.fft, name)(x, lengths, place)
     return getattr(scipy_fft, name)(x, lengths, place, workers=_workers(x.size, x.size // x.shape[axes[-1]]))
@@ -163,7 +164,7 @@ def _fft_emit(
 ) -> Any:
     if x.aval.size:
         axes = _placed(axes, len(fft_lengths), x.aval.ndim)
-        params = {"fft_type": fft_type, "fft_lengths": fft_lengths, "axes": axes}
+        params: dict[str, Any] = {"fft_type": fft_type, "fft_lengths": fft_lengths, "axes": axes}
         ctx.fft(outs[0], x, fft_type.name.lower(), axes, lambda to, x: fft_into(to, x, **params))
     return outs
 

@@ -8,7 +8,7 @@ primitives.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,13 @@ def _loop(name: str) -> Primitive:
 NUMBERS, PROGRAM = _Numbers(), _Program()
 
 
+def staged(run: Callable[..., Sequence[Any]], avals: Sequence[ShapedArray]) -> ClosedJaxpr:
+    """The program of a function that may compute with 64 bits, whatever the setting is."""
+    wide: Any = enable_x64(True)
+    with wide:
+        return stage(run, [ShapedArray(a.shape, a.dtype) for a in avals])
+
+
 def in_numbers(formula: Rule) -> Rule:
     """The `impl` of a formula: the result is rounded once, to the dtype of the last operand."""
 
@@ -144,7 +151,6 @@ def as_program(formula: Rule) -> Rule:
             found = formula(PROGRAM, *[convert(a, _F64) for a in args], **params)
             return [convert(found, avals[-1].dtype)]
 
-        with enable_x64(True):
-            return stage(run, [ShapedArray(a.shape, a.dtype) for a in avals])
+        return staged(run, avals)
 
     return expand

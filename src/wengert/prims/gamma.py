@@ -186,7 +186,8 @@ def _program(in_a: bool) -> Rule:
         return xp.where(inside, found, xp.where(shaped & (x == 0), 0.0, outside))
 
     def expand(*avals: ShapedArray) -> ClosedJaxpr:
-        return as_program(formula)(*avals, nodes=_NODES.get(avals[-1].dtype.name, _FEW_NODES))
+        found: ClosedJaxpr = as_program(formula)(*avals, nodes=_NODES.get(avals[-1].dtype.name, _FEW_NODES))
+        return found
 
     return expand
 

@@ -13,16 +13,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from wengert.config import enable_x64
 from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
-from wengert.core.jaxpr import ClosedJaxpr
-from wengert.core.staging import stage
 from wengert.prims import rng
 from wengert.prims.arithmetic import abs_, ceil, floor, is_finite, max as greater
 from wengert.prims.constructors import dtype_of, shape_of
 from wengert.prims.control import cond, map as map_, while_loop
 from wengert.prims.conversion import bitcast_convert_type, convert
+from wengert.prims.formulas import staged
 from wengert.prims.logic import ne
 from wengert.prims.reduce import reduce_or
 from wengert.prims.select import select
@@ -79,10 +77,7 @@ def program(draw: Draw) -> Any:
             )
             return [reshape(drawn, shape)]
 
-        with enable_x64(True):
-            avals = [ShapedArray(a.shape, a.dtype) for a in (keys, *parameters)]
-            closed: ClosedJaxpr = stage(run, avals)
-        return closed
+        return staged(run, (keys, *parameters))
 
     return expand
 

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from wengert._lazy import lazy_module
-from wengert.config import enable_x64
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import ClosedJaxpr
-from wengert.core.staging import stage
 from wengert.prims.axes import broadcast_in_dim
 from wengert.prims.constructors import Rule, shape_of
 from wengert.prims.control import cond, while_loop
 from wengert.prims.conversion import convert
-from wengert.prims.formulas import PROGRAM
+from wengert.prims.formulas import PROGRAM, staged
 from wengert.prims.reduce import reduce_and, reduce_or
 from wengert.prims.shape import full
 from wengert.prims.special import lgamma, regularized_incomplete_beta_p, zeta_p
@@ -54,8 +52,7 @@ def _branching(name: str, usual: Rule, formula: Rule, dtypes: str) -> Callable[.
             found = cond(_all(usual(*wide)), lambda *a: formula(digits, *a), lambda *a: loop(*a), *wide)
             return [convert(found, dtype)]
 
-        with enable_x64(True):
-            return stage(run, [ShapedArray(a.shape, a.dtype) for a in avals])
+        return staged(run, avals)
 
     return expand
 
