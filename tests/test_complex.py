@@ -60,7 +60,7 @@ def arguments(dtype: np.dtype[Any]) -> Any:
     """Numbers of moderate and of extreme sizes, and close to where something cancels: 1, -1, i, the unit circle."""
     rng = np.random.default_rng(0)
     most = float(np.finfo(dtype).maxexp) * 0.9
-    n = 12
+    n = 8
 
     def mixed() -> Any:
         one = rng.choice([1.0, -1.0], n)
@@ -88,7 +88,7 @@ def test_errors(name: str, dtype: str) -> None:
         z = z[np.maximum(abs(z.real), abs(z.imag)) < 1e3]
     found = np.asarray(wengert.jit(getattr(lax, name))(z))
     worst = 0.0
-    with mpmath.workprec(1500):
+    with mpmath.workprec(1300):
         for x, y in zip(z.tolist(), found.tolist(), strict=True):
             wanted = mpmath.mpc(exact(mpmath.mpc(x)))
             size = abs(wanted)
@@ -269,7 +269,7 @@ def test_products_of_integer_matrices(name: str) -> None:
 @pytest.mark.parametrize(
     "formula", ["ij,kj->ijk", "aij,jak->aik", "ijk,jkl->il", "ik,jk->ij", "zi,zj->zij", "i,j->ij"]
 )
-@pytest.mark.parametrize("size", [3, 17, 70])
+@pytest.mark.parametrize("size", [3, 40])
 def test_all_ways_to_contract(formula: str, dtype: str, size: int) -> None:
     first, second = formula.split("->")[0].split(",")
     sizes = dict(zip("azijkl", (3, 5, size, size + 1, 9, size + 2), strict=True))
