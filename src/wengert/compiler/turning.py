@@ -16,10 +16,10 @@ from wengert.prims.dot import dot_general_p
 
 def turn_products(eqns: Sequence[Eqn], outvars: Sequence[Atom]) -> list[Eqn]:
     """The equations, without the transposes that only change the order of a product's free axes."""
-    producer = {e.outvars[0]: e for e in eqns if e.primitive is dot_general_p}
+    producer: dict[Atom, Eqn] = {e.outvars[0]: e for e in eqns if e.primitive is dot_general_p}
     uses = Counter(a for e in eqns for a in e.invars if a in producer)
     uses.update(a for a in outvars if a in producer)
-    turned: dict[Var, Eqn] = {}
+    turned: dict[Atom, Eqn] = {}
     gone: set[Eqn] = set()
     for eqn in eqns:
         if eqn.primitive is transpose_p and uses[eqn.invars[0]] == 1:
