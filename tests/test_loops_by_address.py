@@ -8,6 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+import scipy.special
 
 import wengert
 import wengert.numpy as jnp
@@ -196,6 +197,18 @@ def test_usual_and_other_operands(dtype: Any) -> None:
             info = np.finfo(dtype)
             np.testing.assert_allclose(found, expected, rtol=8 * info.eps, atol=info.tiny)
             assert not host_calls(fun, *args)
+
+
+def test_what_scipy_raises() -> None:
+    fun = wengert.jit(gamma.gamma_p.bind)
+    for size in (3, 50_000):
+        x = jnp.full(size, -2.0)
+        with (
+            scipy.special.errstate(all="raise"),
+            pytest.raises(scipy.special.SpecialFunctionError, match="singularity"),
+        ):
+            fun(x)
+        assert np.isnan(fun(x)).all()
 
 
 SHAPES = [

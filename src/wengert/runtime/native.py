@@ -78,7 +78,11 @@ define internal ptr @result(i32 %status) {
 entry:
   switch i32 %status, label %number [ i32 0, label %none
                                       i32 2, label %interrupted ]
-none:
+none:  ; SciPy's functions raise if the user has asked for it by scipy.special.seterr
+  %refused = call ptr @PyErr_Occurred()
+  %told = icmp ne ptr %refused, null
+  br i1 %told, label %raise, label %fine
+fine:
   call void @Py_IncRef(ptr @_Py_NoneStruct)
   ret ptr @_Py_NoneStruct
 interrupted:
