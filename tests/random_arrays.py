@@ -132,7 +132,7 @@ def squeezing(b: Builder) -> Value | None:
 
 
 def counting(b: Builder) -> Value | None:
-    dtype = np.dtype(b.choose(("int32", "float32", "uint8", "float64")))
+    dtype = b.dtype(("int32", "float32", "uint8", "float64"))
     shape = b.draw(shapes().filter(len))
     return Value(lax.broadcasted_iota(dtype, shape, b.integer(0, len(shape) - 1)), float(max(shape)), 1.0)
 

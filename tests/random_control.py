@@ -153,7 +153,7 @@ def calling(b: Builder) -> Value | None:
     outs: list[Value] = []
 
     def fun(*xs: Any) -> list[Any]:
-        inner = Builder(b.draw, [v.like(x) for v, x in zip(operands, xs)], b.depth + 1)
+        inner = b.within(operands, xs)
         inner.grow(b.integer(0, 3))
         outs[:] = _some(inner, 2) or inner.values[-1:]
         return [v.x for v in outs]

@@ -74,6 +74,10 @@ _STEPS: list[Callable[[Value], Value]] = [
     lambda x: Value(lax.ceil(x.x), x.bound + 1, 1.0),
     lambda x: Value(lax.round(x.x), x.bound + 1, 1.0),
     lambda x: Value(lax.round(x.x, lax.RoundingMethod.TO_NEAREST_EVEN), x.bound + 1, 1.0),
+]
+
+# The derivative of a rounding is rounded too: it isn't linear.
+_ROUNDED: list[Callable[[Value], Value]] = [
     lambda x: scaled(lax.reduce_precision(x.x, 8, 3), x, 1.1 * x.bound),
 ]
 
@@ -98,7 +102,9 @@ def unary(b: Builder) -> Value | None:
     if x is None:
         return None
     if x.kind == "f":
-        return b.choose([*_FLOAT, *(_STEPS if x.exact else ())])(x)  # type: ignore[no-any-return]
+        return b.choose(
+            [*_FLOAT, *(_STEPS if x.exact else ()), *(_ROUNDED if x.exact and not b.derivable else ())]
+        )(x)  # type: ignore[no-any-return]
     if x.kind in "iu":
         return Value(b.choose(_INT)(x.x))
     return Value(lax.bitwise_not(x.x)) if x.kind == "b" else b.choose(_COMPLEX)(x)
@@ -245,7 +251,7 @@ def clamping(b: Builder) -> Value | None:
 
 
 def conversion(b: Builder) -> Value | None:
-    to = np.dtype(b.choose((*DTYPES, *OTHER_DTYPES)))
+    to = b.dtype((*DTYPES, *OTHER_DTYPES))
     x = b.pick(lambda v: (v.exact or kind_of(to) in "fc") and v.kind != "c" and v.dtype != to)
     if x is None:
         return None

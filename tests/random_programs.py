@@ -5,9 +5,9 @@ Programs are drawn while they are traced; what is known of their values is in `r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -67,9 +67,10 @@ from tests.random_values import (
     kind_of,
     shapes,
 )
-from wengert import vmap
+from wengert import jvp, vjp, vmap
 from wengert.core.avals import ShapedArray
-from wengert.core.jaxpr import ClosedJaxpr
+from wengert.core.jaxpr import ClosedJaxpr, Eqn, Jaxpr, subjaxprs
+from wengert.core.reference import plain
 from wengert.core.staging import hoist_consts, stage
 from wengert.core.trace import get_aval
 from wengert.extend.core import jaxpr_as_fun
@@ -145,6 +146,70 @@ def programs(draw: Any) -> Program:
     args = [data(rng, t.shape, t.dtype, special) for t in types]
     one = Program(hoist_consts(closed), args, errors)
     return one if draw(st.integers(0, 3)) else batch(draw, one, rng, special)
+
+
+class Derivative(NamedTuple):
+    """A program of double precision together with its derivatives.
+
+    It computes results y, then their tangents in a direction dx, then the cotangents of the arguments for cotangents
+    dy of the results. There are no cotangents if the program has a while loop.
+    """
+
+    program: Program
+    dx: list[Any]
+    dy: list[Any]
+
+
+@st.composite
+def derivatives(draw: Any) -> Derivative | None:
+    """The derivatives of a random program where it has no corners; None if there is nothing to derive."""
+    kinds = st.sampled_from(("float64", "float64", "float64", "int32", "bool", "complex128"))
+    types = [ShapedArray(draw(shapes()), np.dtype(draw(kinds))) for _ in range(draw(st.integers(1, 3)))]
+    rng, count = np.random.default_rng(draw(st.integers(0, 2**16))), draw(st.integers(1, 12))
+
+    def drawn(*xs: Any) -> list[Any]:
+        builder = Builder(draw, [Value(x, 2.0, 0.25) for x in xs], derivable=True)
+        builder.grow(count)
+        return [v.x for v in [v for v in builder.values if not v.used and v.kind in "fc"][-4:]]
+
+    closed = stage(drawn, types, "program")
+    args = [data(rng, t.shape, t.dtype, False) for t in types]
+    smooth = [n for n, a in enumerate(args) if a.dtype.kind in "fc"]
+    if not smooth or not closed.jaxpr.outvars:
+        return None
+    for n in smooth:
+        args[n] = args[n] + rng.normal(0, 0.1, args[n].shape)
+    dx = [rng.normal(0, 1, args[n].shape).astype(args[n].dtype) for n in smooth]
+    dy = [rng.normal(0, 1, v.aval.shape).astype(v.aval.dtype) for v in closed.jaxpr.outvars]
+    repeated = any(eqn.primitive.name == "while" for eqn in equations(closed.jaxpr))
+
+    def fun(*values: Any) -> list[Any]:
+        xs, dx, dy = (
+            values[: len(args)],
+            values[len(args) :][: len(smooth)],
+            values[len(args) + len(smooth) :],
+        )
+
+        def part(*some: Any) -> list[Any]:
+            full = list(xs)
+            for n, x in zip(smooth, some):
+                full[n] = x
+            return jaxpr_as_fun(closed, *full)
+
+        primals = [xs[n] for n in smooth]
+        ys, tangents = jvp(part, primals, list(dx))
+        return [*ys, *tangents, *(() if repeated else vjp(part, *primals)[1](list(dy)))]
+
+    whole = stage(fun, [ShapedArray(a.shape, a.dtype) for a in (*args, *dx, *dy)], "derivative")
+    return Derivative(Program(hoist_consts(whole), [*map(plain, whole.consts), *args, *dx, *dy], ()), dx, dy)
+
+
+def equations(jaxpr: Jaxpr) -> Iterator[Eqn]:
+    """Those of the bodies of loops and branches too."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in subjaxprs(eqn.params):
+            yield from equations(inner.jaxpr)
 
 
 def batch(draw: Any, one: Program, rng: np.random.Generator, special: bool) -> Program:

@@ -124,15 +124,27 @@ Rule = Callable[["Builder"], "Value | None"]
 class Builder:
     """Draws operations on a growing list of values.
 
-    `rules` are the operations: those without control flow, and those with.
+    `rules` are the operations: those without control flow, and those with. `derivable`: all have derivatives, and all
+    floats are of double precision.
     """
 
     rules: ClassVar[tuple[list[Rule], list[Rule]]] = ([], [])
 
-    def __init__(self, draw: Callable[[Any], Any], values: Sequence[Value], depth: int = 0):
+    def __init__(
+        self,
+        draw: Callable[[Any], Any],
+        values: Sequence[Value],
+        derivable: bool = False,
+        depth: int = 0,
+    ):
         self.draw = draw
         self.values = list(values)
-        self.depth = depth
+        self.derivable, self.depth = derivable, depth
+
+    def within(self, values: Sequence[Value], xs: Sequence[Any]) -> Builder:
+        """What draws the body of a function whose arguments are `xs`, like the given values."""
+        inner = [v.like(x) for v, x in zip(values, xs, strict=True)]
+        return Builder(self.draw, inner, self.derivable, self.depth + 1)
 
     # ---- choices
 
@@ -142,6 +154,11 @@ class Builder:
 
     def flag(self) -> bool:
         return self.draw(st.booleans())  # type: ignore[no-any-return]
+
+    def dtype(self, names: Sequence[str]) -> np.dtype[Any]:
+        name = self.choose(names)
+        wide = self.derivable and kind_of(np.dtype(name)) in "fc"
+        return np.dtype(name if not wide else "complex128" if name.startswith("c") else "float64")
 
     def choose(self, options: Sequence[Any]) -> Any:
         return options[self.integer(0, len(options) - 1)]
@@ -238,7 +255,7 @@ def inside(b: Builder, avals: Sequence[Value], run: Callable[[Builder], list[Any
     """A jaxpr whose equations are drawn; its arguments are like the given values."""
 
     def fun(*xs: Any) -> list[Any]:
-        return run(Builder(b.draw, [v.like(x) for v, x in zip(avals, xs, strict=True)], b.depth + 1))
+        return run(b.within(avals, xs))
 
     types = [ShapedArray(v.shape, v.dtype) for v in avals]
     closed = stage(fun, types, "body")

@@ -1,5 +1,8 @@
 """Random programs: compiled, they compute what the implementations of their primitives do, and what the loop program
-says. The number of programs follows the profile of Hypothesis (HYPOTHESIS_PROFILE=long runs many)."""
+says. A batch of programs gives what they give one by one; derivatives forwards and backwards agree.
+
+The number of programs follows the profile of Hypothesis (HYPOTHESIS_PROFILE=search runs many).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import event, given, note, strategies as st
+from hypothesis import event, given, note, settings, strategies as st
 
 import wengert
-from tests.random_programs import Program, programs
+from tests.random_programs import Derivative, Program, derivatives, equations, programs
 from tests.random_surroundings import surrounded_rows
 from tests.random_values import eps_of, kind_of
 from wengert import config
@@ -24,7 +27,7 @@ from wengert.compiler.pretty import format_program
 from wengert.core import pretty as _pretty  # noqa: F401  (prints jaxprs)
 from wengert.core.array import Array, from_numpy, wrap
 from wengert.core.avals import ShapedArray
-from wengert.core.jaxpr import Eqn, Jaxpr, check_jaxpr, subjaxprs
+from wengert.core.jaxpr import check_jaxpr
 from wengert.core.reference import run_jaxpr
 from wengert.runtime.dispatch import DonatedExecutable, Executable, GuardedExecutable
 
@@ -109,14 +112,6 @@ def check(program: Program, values: Sequence[Any], donated: Sequence[bool] = (),
         assert_same("compiled", executed(compilation, args, odd), wanted, errors)
 
 
-def equations(jaxpr: Jaxpr) -> Iterator[Eqn]:
-    """Those of the bodies of loops and branches too."""
-    for eqn in jaxpr.eqns:
-        yield eqn
-        for inner in subjaxprs(eqn.params):
-            yield from equations(inner.jaxpr)
-
-
 @given(st.data(), st.booleans(), knobs())
 def test_compiled_programs_compute_what_their_primitives_do(
     data: st.DataObject, odd: bool, values: Sequence[Any]
@@ -130,6 +125,33 @@ def test_compiled_programs_compute_what_their_primitives_do(
         for eqn in equations(program.closed.jaxpr):
             event(eqn.primitive.name)
         check(program, values, donated, odd)
+
+
+@settings(max_examples=settings().max_examples // 3)  # each takes longer
+@given(st.data(), knobs())
+def test_derivatives_of_programs(data: st.DataObject, values: Sequence[Any]) -> None:
+    with wengert.enable_x64(True), np.errstate(all="ignore"):
+        found: Derivative | None = data.draw(derivatives())
+        if found is None:
+            return
+        program, dx, dy = found
+        wanted = run_jaxpr(np, program.closed, program.args)
+        scale = max([1.0, *(float(np.abs(a).max(initial=0.0)) for a in wanted)])
+        if scale > 1e9 or not all(np.isfinite(a).all() for a in wanted):  # too steep to say how exact it is
+            return
+        for eqn in equations(program.closed.jaxpr):
+            event(eqn.primitive.name)
+        n = len(dy)
+        tangents, cotangents = wanted[n : 2 * n], wanted[2 * n :]
+        check(Program(program.closed, program.args, [1e-8 * scale] * len(wanted)), values)
+        if cotangents:
+            forwards, backwards = paired(dy, tangents), paired(cotangents, dx)
+            size = sum(a.size for a in (*dx, *dy))
+            assert abs(forwards - backwards) <= 1e-7 * scale * size, "the derivatives differ"
+
+
+def paired(cotangents: Sequence[Any], tangents: Sequence[Any]) -> float:
+    return sum(float(np.sum(c * t).real) for c, t in zip(cotangents, tangents, strict=True))
 
 
 @given(st.data(), st.booleans(), knobs())
