@@ -348,9 +348,7 @@ class Frame:
         if step:
             lanes = [step * n for n in range(self.lanes)]
             value = b.add(b.splat(value, self.lanes), b.const_lanes(value.type.vec(self.lanes), lanes))
-        if whole == kind:
-            return value
-        return b.sitofp(value, kind)
+        return scalars.fitted(b, dtype, value if whole == kind else b.sitofp(value, kind))
 
     def _gather(self, expr: Gather) -> Value:
         b, kind = self.b, memory_type(expr.buffer)

@@ -3,8 +3,8 @@
 The semantics are XLA's where C and LLVM leave them open: division by zero, shifts past the width, float to
 integer out of range, NaN in max and min.
 
-Floats of 16 bits are so in memory only. Values of them are computed with as single floats, and rounded after each
-operation that may give others.
+Floats of 16 bits and less are so in memory only. Values of them are computed with as single floats, and rounded after
+each operation that may give others. Integers of less than 8 bits are bytes, in which each operation wraps around.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.backends import vecmath
+from wengert.backends import smallfloats, vecmath
 from wengert.backends.irbuilder import Builder, Type, Value, scalar_type
 
 KINDS: dict[str, str] = {
@@ -26,12 +26,21 @@ KINDS: dict[str, str] = {
     "float32": "f32",
     "float64": "f64",
     "fry64": "i64",  # random keys
+    **dict.fromkeys(smallfloats.FORMATS, "f32"),
+    **dict.fromkeys(("int2", "uint2", "int4", "uint4"), "i8"),
 }
 
 
 # Types in memory, where they are others.
-_STORED: dict[str, str] = {"bool": "i8", "float16": "f16", "bfloat16": "i16"}
+_STORED: dict[str, str] = {
+    "bool": "i8",
+    "float16": "f16",
+    "bfloat16": "i16",
+    **dict.fromkeys(smallfloats.FORMATS, "i8"),
+}
 _HALVES = frozenset(("float16", "bfloat16"))
+_NARROW = {"int2": 2, "uint2": 2, "int4": 4, "uint4": 4}  # how many bits of a byte count
+_KEPT = frozenset(("select", "max", "min", "copy", "bitcast", "convert"))  # whose results need no rounding
 # Operations that give numbers of the operands' dtype whenever they get them.
 _ROUNDING = ("floor", "ceil", "trunc", "round", "round_even")
 _EXACT = frozenset(
@@ -67,6 +76,11 @@ def from_memory(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
         return b.fpext(value, "f32")
     if dtype.name == "bfloat16":
         return b.bitcast(b.shl(b.zext(value, "i32"), 16), "f32")
+    if dtype.itemsize == 1:
+        if dtype.name in smallfloats.FORMATS:
+            return smallfloats.decode(b, smallfloats.FORMATS[dtype.name], value)
+        if dtype.name in _NARROW:
+            return fitted(b, dtype, value)
     return value
 
 
@@ -78,7 +92,24 @@ def to_memory(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
         return b.fptrunc(value, "f16")
     if dtype.name == "bfloat16":
         return b.trunc(b.lshr(b.bitcast(value, "i32"), 16), "i16")
+    if dtype.itemsize == 1:
+        if dtype.name in smallfloats.FORMATS:
+            return smallfloats.encode(b, smallfloats.FORMATS[dtype.name], value)
+        if dtype.name in _NARROW:
+            return b.and_(value, (1 << _NARROW[dtype.name]) - 1)
     return value
+
+
+def fitted(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
+    """The number of a dtype for a value of the type that is computed with: rounded, or wrapped around."""
+    if dtype.name in _NARROW:
+        bits = _NARROW[dtype.name]
+        if dtype.name.startswith("u"):
+            return b.and_(value, (1 << bits) - 1)
+        return b.ashr(b.shl(value, 8 - bits), 8 - bits)
+    if dtype.name in smallfloats.FORMATS:
+        return smallfloats.rounded(b, smallfloats.FORMATS[dtype.name], value)
+    return _rounded(b, dtype, value) if dtype.name in _HALVES else value
 
 
 def _rounded(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
@@ -110,9 +141,9 @@ def apply(
 ) -> Value:
     """Apply an operation to values of the same number of lanes. `in_dtype` is that of the last operand."""
     found = _apply(b, name, args, in_dtype, out_dtype)
-    if out_dtype.itemsize != 2 or name in _EXACT or out_dtype.name not in _HALVES:
-        return found
-    return _rounded(b, out_dtype, found)
+    if out_dtype.itemsize == 2:
+        return found if name in _EXACT or out_dtype.name not in _HALVES else _rounded(b, out_dtype, found)
+    return fitted(b, out_dtype, found) if out_dtype.itemsize == 1 and name not in _KEPT else found
 
 
 def _apply(
@@ -210,10 +241,13 @@ def _shift(op: str) -> Rule:
     """Shifts past the width give zero, or the sign."""
 
     def rule(b: Builder, d: np.dtype[Any], _: Any, x: Value, n: Value) -> Value:
-        bits = x.type.bits
+        bits = _NARROW.get(d.name, x.type.bits)
         inside = b.icmp("ult", n, bits)
         if op == "ashr":
+            if d.name in _NARROW:
+                x = b.ashr(b.shl(x, 8 - bits), 8 - bits)
             return b.ashr(x, b.select(inside, n, b.const(n.type, bits - 1)))
+        x = to_memory(b, d, x)
         shifted = getattr(b, op)(x, b.select(inside, n, b.const(n.type, 0)))
         return b.select(inside, shifted, b.const(x.type, 0))
 
@@ -223,6 +257,8 @@ def _shift(op: str) -> Rule:
 def _convert(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
     """Floats to integers saturate, NaN becomes 0; integers wrap around."""
     kind, to = KINDS[d.name], KINDS[out.name]
+    if out.itemsize == 1 and d != out and (out.name in smallfloats.FORMATS or out.name in _NARROW):
+        return _to_small(b, d, out, x)
     if out.name in _HALVES and d != out and kind != "i1":
         if kind == "f64":
             # bfloat16 is rounded twice in the reference, too
@@ -248,6 +284,28 @@ def _convert(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Valu
     return b.zext(x, to) if _unsigned(d) else b.sext(x, to)
 
 
+def _to_small(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
+    kind, narrow = KINDS[d.name], out.name in _NARROW
+    if kind == "i1":
+        return _convert(b, d, np.dtype(np.int8 if narrow else np.float32), x)
+    if not narrow:
+        x = (
+            b.fptrunc(x, "f32")
+            if kind == "f64"
+            else x
+            if kind == "f32"
+            else _convert(b, d, np.dtype(np.float32), x)
+        )
+    elif _is_float(d):
+        bits, signed = _NARROW[out.name], out.name.startswith("i")
+        most = (1 << (bits - 1)) - 1 if signed else (1 << bits) - 1
+        x = b.fptosi(x, "i8")
+        return b.smax(b.smin(x, b.const(x.type, most)), b.const(x.type, -most - 1 if signed else 0))
+    elif x.type.bits > 8:
+        x = b.trunc(x, "i8")
+    return fitted(b, out, x)
+
+
 def _between_floats(b: Builder, x: Value, to: str) -> Value:
     if x.type.bits < scalar_type(to).bits:
         return b.fpext(x, to)
@@ -265,9 +323,9 @@ def _odd(b: Builder, x: Value) -> Value:
 
 
 def _bitcast(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
-    bits = to_memory(b, d, x) if d.name in _HALVES else x
-    if out.name in _HALVES:
-        return from_memory(b, out, b.bitcast(bits, _STORED[out.name]))
+    bits = to_memory(b, d, x) if d.name in _HALVES or d.itemsize == 1 else x
+    if out.name in _HALVES or out.itemsize == 1:
+        return from_memory(b, out, b.bitcast(bits, _STORED.get(out.name) or KINDS[out.name]))
     return b.bitcast(bits, KINDS[out.name])
 
 
@@ -288,12 +346,20 @@ def _is_finite(b: Builder, d: np.dtype[Any], _: Any, x: Value) -> Value:
 
 
 def _nextafter(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
-    if d.name not in _HALVES:
+    small = d.itemsize == 1
+    if d.name not in _HALVES and not small:
         return vecmath.emit(b, "nextafter", x, y)
-    bits = b.bitcast(to_memory(b, d, x), "i16")
+    whole = "i8" if small else "i16"
+    bits = b.bitcast(to_memory(b, d, x), whole)
     away = b.icmp("eq", b.fcmp("ogt", y, x), b.fcmp("ogt", x, 0.0))
     moved = b.add(bits, b.select(away, b.const(bits.type, 1), b.const(bits.type, -1)))
-    least = b.or_(b.bitcast(to_memory(b, d, b.copysign(b.const(x.type, 0.0), y)), "i16"), 1)
+    if small:
+        sign = 1 << smallfloats.FORMATS[d.name].width
+        least = b.select(b.fcmp("olt", y, 0.0), b.const(bits.type, sign | 1), b.const(bits.type, 1))
+        if smallfloats.FORMATS[d.name].kind == "fnuz":  # which has no -0
+            moved = b.select(b.icmp("eq", moved, sign), b.const(bits.type, 0), moved)
+    else:
+        least = b.or_(b.bitcast(to_memory(b, d, b.copysign(b.const(x.type, 0.0), y)), whole), 1)
     moved = b.select(b.fcmp("oeq", x, 0.0), least, moved)
     found = from_memory(b, d, b.bitcast(moved, _STORED[d.name]))
     return b.select(b.fcmp("uno", x, y), b.fadd(x, y), b.select(b.fcmp("oeq", x, y), y, found))
@@ -301,6 +367,8 @@ def _nextafter(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Valu
 
 def _mulhi(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
     bits = x.type.bits
+    if d.name in _NARROW:
+        return b.trunc(b.ashr(b.mul(b.sext(x, "i16"), b.sext(y, "i16")), _NARROW[d.name]), "i8")
     if bits == 64 and x.type.lanes > 1:
         return _mulhi_of_halves(b, _unsigned(d), x, y)
     wide = f"i{2 * bits}"
@@ -359,8 +427,10 @@ _RULES: dict[str, Rule] = {
     "shl": _shift("shl"),
     "shr_logical": _shift("lshr"),
     "shr_arithmetic": _shift("ashr"),
-    "population_count": lambda b, d, out, x: b.ctpop(x),
-    "clz": lambda b, d, out, x: b.ctlz(x),
+    "population_count": lambda b, d, out, x: b.ctpop(to_memory(b, d, x)),
+    "clz": lambda b, d, out, x: b.sub(
+        b.ctlz(to_memory(b, d, x)), x.type.bits - _NARROW.get(d.name, x.type.bits)
+    ),
     "nextafter": _nextafter,
     "mulhi": _mulhi,
     "pow": _pow,

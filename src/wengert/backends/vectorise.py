@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from wengert.backends.smallfloats import FORMATS
 from wengert.compiler.affine import Affine, Axis
-from wengert.compiler.loops import I64, Accumulate, Expr, For, Gather, If, Load, Op, Stmt, Store
+from wengert.compiler.loops import I64, Accumulate, DType, Expr, For, Gather, If, Load, Op, Stmt, Store
 from wengert.compiler.rewrite import statements, values, walk
 
 _FEW = 4  # iterations of a batch that are worth running in lanes
@@ -55,10 +56,14 @@ def _widest(loop: For) -> int:
     for stmt in statements(loop.body):
         for expr in walk(*values(stmt)):
             if isinstance(expr, Load | Op | Gather) and expr.dtype != I64:
-                widest = max(widest, expr.dtype.itemsize)
+                widest = max(widest, _width(expr.dtype))
         if isinstance(stmt, Store):
-            widest = max(widest, stmt.buffer.dtype.itemsize)
+            widest = max(widest, _width(stmt.buffer.dtype))
     return widest
+
+
+def _width(dtype: DType) -> int:
+    return 4 if dtype.itemsize == 1 and dtype.name in FORMATS else dtype.itemsize
 
 
 def _better_outside(loop: For) -> bool:

@@ -49,6 +49,12 @@ COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"))
 # `Init`.
 COMBINERS = frozenset(("add", "mul", "max", "min", "and", "or", "xor"))
 
+# Floats that are added up in single precision. (float8_e8m0fnu reaches from denormal numbers to infinity.)
+_SMALL_FLOATS = (
+    "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz",
+    "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
+)  # fmt: skip
+_WIDENED = frozenset(("float16", "bfloat16", *_SMALL_FLOATS))
 # Dtypes that loops compute with; operations on others run by host calls.
 _NATIVE = frozenset(
     (
@@ -68,6 +74,11 @@ _NATIVE = frozenset(
         "complex64",
         "complex128",
         "fry64",
+        "int2",
+        "int4",
+        "uint2",
+        "uint4",
+        *_SMALL_FLOATS,
     )
 )
 
@@ -98,8 +109,8 @@ _ids = itertools.count()
 
 
 def accumulator(dtype: DType) -> DType:
-    """The dtype in which numbers of a dtype are added up: single floats for those of 16 bits."""
-    return F32 if dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16") else dtype
+    """The dtype in which numbers of a dtype are added up: single floats for those of 16 bits and less."""
+    return F32 if dtype.itemsize <= 2 and dtype.name in _WIDENED else dtype
 
 
 class Buffer:

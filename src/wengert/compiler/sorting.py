@@ -161,6 +161,8 @@ def can_sort(operands: Sequence[Operand], dimension: int, num_keys: int) -> bool
     dtypes = [o.aval.dtype for o in operands]
     if not all(map(is_native, dtypes)) or any(d.kind not in "biufc" for d in dtypes[:num_keys]):
         return False
+    if any(d.kind == "f" and d.itemsize == 1 for d in dtypes[:num_keys]):
+        return False
     return operands[0].aval.shape[dimension] < _MOST
 
 

@@ -137,7 +137,11 @@ rem = binary(rem_p, "The remainder of x / y, with the sign of x. Of an integer b
 
 def _mulhi_impl(xp: Any, x: Any, y: Any) -> Any:
     x, y = xp.asarray(x), xp.asarray(y)
-    bits = x.dtype.itemsize * 8
+    bits = dtypes.itemsize_bits(x.dtype)
+    if bits < 8:
+        return (
+            ((x.astype(xp.int8).astype(xp.int16) * y.astype(xp.int8)) >> bits).astype(xp.int8).astype(x.dtype)
+        )
     if bits < 64:
         wide = xp.dtype(f"{x.dtype.kind}{2 * x.dtype.itemsize}")
         return ((x.astype(wide) * y.astype(wide)) >> bits).astype(x.dtype)

@@ -149,11 +149,29 @@ def _bitcast_aval(x: ShapedArray, *, new_dtype: Any) -> ShapedArray:
 def _bitcast_impl(xp: Any, x: Any, *, new_dtype: Any) -> Any:
     x = xp.ascontiguousarray(x).reshape(xp.shape(x))
     old, new = x.dtype.itemsize, new_dtype.itemsize
+    wide, narrow = dtypes.itemsize_bits(x.dtype), dtypes.itemsize_bits(new_dtype)
+    if wide != narrow and min(wide, narrow) < 8:
+        return _bitcast_in_parts(xp, x, new_dtype)
     if old == new:
         return x.view(new_dtype)
     if old > new:
         return x.reshape((*x.shape, 1)).view(new_dtype)
     return x.view(new_dtype).reshape(x.shape[:-1])
+
+
+def _bitcast_in_parts(xp: Any, x: Any, new_dtype: np.dtype[Any]) -> Any:
+    """The same from or to what takes less than a byte, and has one."""
+    old, new = dtypes.itemsize_bits(x.dtype), dtypes.itemsize_bits(new_dtype)
+    codes = x.view(_unsigned(x.dtype))
+    if old > new:
+        places = new * xp.arange(old // new, dtype=codes.dtype)
+        return (
+            (codes[..., None] >> places & codes.dtype.type((1 << new) - 1)).astype(np.uint8).view(new_dtype)
+        )
+    whole = _unsigned(new_dtype)
+    codes = (codes & codes.dtype.type((1 << old) - 1)).astype(whole)
+    places = old * xp.arange(new // old, dtype=whole)
+    return xp.bitwise_or.reduce(codes << places, axis=-1).astype(whole).view(new_dtype)
 
 
 def _bitcast_batch(axis: Any, args: Any, dims: Any, *, new_dtype: Any) -> Any:
@@ -173,19 +191,20 @@ def _recast(ctx: Any, value: Any, old: np.dtype[Any], new: np.dtype[Any]) -> Any
 
 def _bitcast_pull(ctx: Any, index: Any, x: Any, *, new_dtype: Any) -> Any:
     old, new = x.aval.dtype, new_dtype
-    if old.itemsize == new.itemsize:
+    old_bits, new_bits = dtypes.itemsize_bits(old), dtypes.itemsize_bits(new)
+    if old_bits == new_bits:
         return _recast(ctx, x.at(index), old, new)
     whole, part = _unsigned(old), _unsigned(new)
-    if old.itemsize > new.itemsize:
+    if old_bits > new_bits:
         bits = _recast(ctx, x.at(index[:-1]), old, whole)
-        shift = ctx.index(index[-1] * (8 * new.itemsize), whole)
+        shift = ctx.index(index[-1] * new_bits, whole)
         piece = ctx.op("convert", ctx.op("shr_logical", bits, shift), dtype=part)
         return _recast(ctx, piece, part, new)
     total = ctx.const(0, part)
-    for k in range(new.itemsize // old.itemsize):
+    for k in range(new_bits // old_bits):
         column = ctx.coordinate(ctx.const(k, np.int64), k, k + 1)
         piece = ctx.op("convert", _recast(ctx, x.at((*index, column)), old, whole), dtype=part)
-        total = ctx.op("or", total, ctx.op("shl", piece, ctx.const(8 * old.itemsize * k, part)))
+        total = ctx.op("or", total, ctx.op("shl", piece, ctx.const(old_bits * k, part)))
     return _recast(ctx, total, part, new)
 
 

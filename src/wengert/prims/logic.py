@@ -90,6 +90,11 @@ def _shift_right_logical_impl(xp: Any, x: Any, y: Any) -> Any:
 def _shift_right_arithmetic_impl(xp: Any, x: Any, y: Any) -> Any:
     x = xp.asarray(x)
     signed = x.view(xp.dtype(f"i{x.dtype.itemsize}"))
+    spare = 8 * x.dtype.itemsize - dtypes.itemsize_bits(x.dtype)
+    if spare:  # less than a byte: with the sign in its place
+        signed = (signed << spare) >> spare
+        filled = signed >> xp.minimum(_unsigned(xp, y), 7).astype(xp.int8)
+        return (filled & ((1 << dtypes.itemsize_bits(x.dtype)) - 1)).astype(xp.int8).view(x.dtype)
     return _shift(xp, signed, y, xp.right_shift, xp.where(signed < 0, -1, 0).astype(signed.dtype)).view(
         x.dtype
     )
@@ -126,7 +131,7 @@ population_count = unary(population_count_p, "The number of bits of x that are s
 
 def _clz_impl(xp: Any, x: Any) -> Any:
     bits = _unsigned(xp, x)
-    width = bits.dtype.itemsize * 8
+    width = dtypes.itemsize_bits(xp.asarray(x).dtype)
     for shift in (1, 2, 4, 8, 16, 32):
         if shift < width:
             bits = bits | (bits >> bits.dtype.type(shift))

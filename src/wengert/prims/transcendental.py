@@ -162,6 +162,8 @@ sqrt = accurate(sqrt_p, "The square root of x.")
 
 def _rsqrt_impl(xp: Any, x: Any) -> Any:
     x = xp.asarray(x)
+    if x.dtype.itemsize < 4:  # rounded once
+        return (1 / xp.sqrt(x.astype(xp.float32))).astype(x.dtype)
     return x.dtype.type(1) / xp.sqrt(x)
 
 
