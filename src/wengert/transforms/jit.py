@@ -474,7 +474,7 @@ def jit(
       static_argnums, static_argnames: arguments that `fun` gets as they are: hashable Python values, for
         each of which it is traced anew. Given one, the other follows from the signature.
       donate_argnums, donate_argnames: arguments whose memory the results may take; they can't be used
-        afterwards.
+        afterwards, neither if an exception or Ctrl-C has ended the call.
       keep_unused: keep arguments that `fun` does not use.
       inline: when called inside of another traced function, leave no trace of the call in its jaxpr.
       in_shardings: how the arguments are spread over devices, as a prefix of them: their shapes are checked.
