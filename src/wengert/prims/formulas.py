@@ -38,14 +38,19 @@ class _Numbers:
         return getattr(np, name, None) or getattr(scipy_special, name)
 
     @staticmethod
-    def sum_over(count: int, term: Callable[[Any], Any], *like: Any) -> Any:
-        """The sum of term(k, *like) over k = 0.0 ... count - 1."""
-        k = np.arange(float(count))
-        return np.sum(term(k, *[np.asarray(x)[..., None] for x in like]), -1)
+    def sum_over(
+        count: int, points: Callable[[Any], Sequence[Any]], term: Callable[..., Any], *like: Any
+    ) -> Any:
+        """The sum of term(*points(k), *like) over k = 0.0 ... count - 1."""
+        return np.sum(term(*points(np.arange(float(count))), *[np.asarray(x)[..., None] for x in like]), -1)
 
 
 class _Program:
-    """The same as primitives."""
+    """The same as primitives. `special` gives it those for which there is vector code."""
+
+    hurwitz_zeta: Any
+    psi: Any
+    gammaln: Any
 
     exp, log, log1p, expm1 = map(
         staticmethod, (transcendental.exp, transcendental.log, transcendental.log1p, transcendental.expm1)
@@ -66,9 +71,9 @@ class _Program:
     def __getattr__(self, name: str) -> Any:
         return lambda *args: _loop(name).bind(*map(_double, args))
 
-    @staticmethod
-    def zeta(*args: Any) -> Any:
-        return _loop("_zeta" if len(args) == 2 else "_riemann_zeta").bind(*map(_double, args))
+    def zeta(self, *args: Any) -> Any:
+        function = self.hurwitz_zeta if len(args) == 2 else _loop("_riemann_zeta").bind
+        return function(*map(_double, args))
 
     @staticmethod
     def where(pred: Any, on_true: Any, on_false: Any) -> Any:
@@ -96,11 +101,16 @@ class _Program:
         return self.where(logic.lt(x, _double(0)), arithmetic.ceil(x), arithmetic.floor(x))
 
     @staticmethod
-    def sum_over(count: int, term: Callable[[Any], Any], *like: Any) -> Any:
+    def sum_over(
+        count: int, points: Callable[[Any], Sequence[Any]], term: Callable[..., Any], *like: Any
+    ) -> Any:
         shape = max(x.aval.shape for x in like)
-        k = broadcasted_iota(_F64, (*shape, count), len(shape))
-        wide = [broadcast_in_dim(x, (*shape, count), range(x.aval.ndim)) for x in like]
-        return reduce_sum_p.bind(term(k, *wide), axes=(len(shape),))
+        whole = (*shape, count)
+        made = [
+            broadcast_in_dim(p, whole, (len(shape),)) for p in points(broadcasted_iota(_F64, (count,), 0))
+        ]
+        wide = [broadcast_in_dim(x, whole, range(x.aval.ndim)) for x in like]
+        return reduce_sum_p.bind(term(*made, *wide), axes=(len(shape),))
 
 
 def _double(x: Any) -> Any:

@@ -161,14 +161,18 @@ def _quadrature_in_program(xp: Any, a: Any, x: Any, nodes: int) -> Any:
     below = (half + xp.sqrt(half * half + 2 * _NEGLIGIBLE * a)) / a
     end = xp.where(upper, above, -below)
 
-    def term(k: Any, end: Any, x: Any, excess: Any, offset: Any) -> Any:
+    def points(k: Any) -> tuple[Any, Any]:
+        """Where on the way from 0 to `end`, and the weights."""
         t = (k - (nodes - 1) / 2) * (6.4 / nodes)
         angle = np.pi / 2 * xp.sinh(t)
         weight = (3.2 / nodes) * (np.pi / 2) * xp.cosh(t) / (xp.cosh(angle) * xp.cosh(angle))
-        w = end / (1 + xp.exp(-2 * angle))
+        return 1 / (1 + xp.exp(-2 * angle)), weight
+
+    def term(place: Any, weight: Any, end: Any, x: Any, excess: Any, offset: Any) -> Any:
+        w = end * place
         return weight * xp.exp(-excess * w - x * _expm1_minus(xp, w)) * (w + offset)
 
-    total = xp.sum_over(nodes, term, end, x, excess, offset)
+    total = xp.sum_over(nodes, points, term, end, x, excess, offset)
     return xp.abs(end) * total * xp.where(upper, x, -x)
 
 

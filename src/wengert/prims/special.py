@@ -19,7 +19,7 @@ from wengert.prims.arithmetic import abs_, add, div, mul, neg, sign, square, sub
 from wengert.prims.axes import accumulator
 from wengert.prims.constructors import Rule, constant, dtype_of, same_dtype
 from wengert.prims.elementwise import REALS, elementwise, unary
-from wengert.prims.formulas import as_program, in_numbers
+from wengert.prims.formulas import PROGRAM, as_program, in_numbers
 from wengert.prims.logic import lt
 from wengert.prims.select import select
 from wengert.prims.transcendental import exp, log, log1p
@@ -180,6 +180,9 @@ zeta_p = elementwise(
         lambda t, out, x, q: mul(t, mul(neg(x), zeta(add(x, constant(x, 1)), q))),
     ),
 )
+
+
+PROGRAM.psi, PROGRAM.gammaln, PROGRAM.hurwitz_zeta = digamma, lgamma, zeta_p.bind
 
 
 def zeta(x: Any, q: Any) -> Any:

@@ -133,7 +133,7 @@ def _fraction(a: Any, b: Any, x: Any) -> Any:
     return while_loop(lambda s: reduce_or(s[4], axes) & (s[0] < 10_000), turn, state)[3]
 
 
-zeta_p.expand = _branching("zeta", _usual_zeta, _zeta, "float64 float32 float16 bfloat16")
+zeta_p.expand = _branching("_zeta", _usual_zeta, _zeta, "float64 float32 float16 bfloat16")
 regularized_incomplete_beta_p.expand = _branching(
     "betainc", _usual_beta, _betainc, "float32 float16 bfloat16"
 )
