@@ -53,7 +53,7 @@ def pressed(run, seconds=0.15):
 def ended(name, fun, *args):
     compiled = jit(fun).lower(*args).compile()
     seconds = pressed(lambda: compiled(*args))
-    print(name, seconds is not None and seconds < 1, usable())
+    print(name, (seconds is not None and seconds < 1) or seconds, usable())
 """
 
 
