@@ -40,6 +40,7 @@ from wengert.runtime.floating import denormals_ir
 
 _SPIN_SECONDS: Final = 50e-6
 _MAX_THREADS: Final = 1024
+_HEAVY_PIECE: Final = 16  # iterations, if one is a grain or more
 _LONGEST_PIECE: Final = 256  # grains: between two pieces a thread looks whether the loop is to end
 
 # Fields on a cache line of their own where threads write to them at the same time.
@@ -171,7 +172,9 @@ entry:
   %per = sdiv i64 %units, %parts
   %extra = srem i64 %units, %parts
   %quarter = sdiv i64 %per, 4
-  %short = call i64 @llvm.smin.i64(i64 %quarter, i64 LONGEST)
+  %single = icmp eq i64 %grain, 1
+  %longest = select i1 %single, i64 HEAVY, i64 LONGEST
+  %short = call i64 @llvm.smin.i64(i64 %quarter, i64 %longest)
   %pieces = call i64 @llvm.smax.i64(i64 %short, i64 1)
   %chunk = mul i64 %pieces, %grain
   store i64 %parts, ptr @job_parts
@@ -287,7 +290,9 @@ finish:
   store atomic i32 0, ptr @lock release, align 4
   ret i32 %status
 serial:
-  %piece = mul i64 %grain, LONGEST
+  %single = icmp eq i64 %grain, 1
+  %longest = select i1 %single, i64 HEAVY, i64 LONGEST
+  %piece = mul i64 %grain, %longest
   %found = call i32 @alone(ptr %fn, ptr %ctx, i64 %n, i64 %piece)
   ret i32 %found
 }
@@ -410,7 +415,9 @@ def _team_ir() -> str:
     return (
         _STATE_IR.replace("PAUSE_DECLARATION", declaration)
         + denormals_ir()
-        + _LOOP_IR.replace("PAUSE", pause).replace("LONGEST", str(_LONGEST_PIECE))
+        + _LOOP_IR.replace("PAUSE", pause)
+        .replace("LONGEST", str(_LONGEST_PIECE))
+        .replace("HEAVY", str(_HEAVY_PIECE))
     )
 
 
