@@ -309,3 +309,22 @@ def test_memory_is_asked_for_ahead_where_much_is_computed() -> None:
     assert "llvm.prefetch" in wengert.jit(jnp.tanh).lower(large).as_text("llvm")
     assert "llvm.prefetch" not in wengert.jit(jnp.tanh).lower(small).as_text("llvm")
     assert "llvm.prefetch" not in wengert.jit(jnp.negative).lower(large).as_text("llvm")
+
+
+@pytest.mark.parametrize("size", [64, 200])  # in one thread, in many
+def test_equal_loops_share_their_code(size: int) -> None:
+    def network(x: Any, weights: Any) -> Any:
+        for w in weights:
+            x = jnp.tanh(x @ jnp.cos(w)) * 0.5
+        return x
+
+    x = jnp.ones((size, size)) / size
+    weights = [x * n for n in range(8)]
+
+    def functions(depth: int) -> int:
+        return wengert.jit(network).lower(x, weights[:depth]).as_text("llvm").count("void @kernel")
+
+    assert functions(8) <= functions(4)
+    with wengert.disable_jit():
+        want = network(x, weights)
+    np.testing.assert_allclose(wengert.jit(network)(x, weights), want, rtol=1e-4)

@@ -40,6 +40,10 @@ class Module:
         self._functions.append(function)
         return function
 
+    def remove(self, function: Function) -> None:
+        """Take back a function that nothing calls."""
+        self._functions.remove(function)
+
     def declare(self, name: str, ret: Type, args: Sequence[Type], attributes: str = "") -> None:
         """Declare an outside function, once."""
         if name not in self._declared:
@@ -135,6 +139,12 @@ class Function:
         lines = [line for b in self.blocks for line in b.lines]
         calls = sum(["call " in line and "@llvm." not in line for line in lines])
         return calls * _CALLS_IN > len(lines)
+
+    def body_text(self) -> str:
+        """What it does: the same for functions that differ in their names only."""
+        lines: list[str] = []
+        self.write(lines)
+        return "\n".join([lines[0].replace(f"@{self.name}(", "@(", 1), *lines[1:]])
 
     def write(self, lines: list[str]) -> None:
         """Append the text of the function to `lines`."""

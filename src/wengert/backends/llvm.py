@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +45,7 @@ from wengert.compiler.rewrite import children, statements, values, walk
 
 _REGISTER_BYTES = 16  # temporaries that LLVM may keep in registers
 _FUSED = ("float32", "float64")  # whose products are added to sums in one operation
+_LEAST_OUTLINE = 4  # loops and operations that are worth a function
 _FETCHED_COST = 12.0  # vector additions of an iteration, from which on memory is asked for ahead
 _GRAIN_COST = 20_000.0  # vector additions that are worth handing to a thread
 
@@ -80,6 +83,9 @@ class _Emitter:
         self.pace = pacing.Pace()
         self.host_calls: list[Call] = []
         self.kernels = 0
+        self.made: dict[str, str] = {}  # the names of functions by their text
+        self.outlines = [self._outline(s) for s in program.body]
+        self.repeated = Counter(self.outlines)
 
     def run(self) -> Code:
         function = self.module.function("program", I32, [("args", PTR)], attributes=self.attributes)
@@ -97,9 +103,28 @@ class _Emitter:
             else:
                 from_start = b.add(b.ptrtoint(arena), b.const(I64, temp.offset))
                 frame.pointers[temp] = b.inttoptr(from_start) if temp.offset else arena
-        self.body(frame, self.program.body)
+        for stmt, outline in zip(self.program.body, self.outlines, strict=True):
+            if outline and self.repeated[outline] > 1:
+                self.called(frame, stmt)
+            else:
+                self.body(frame, [stmt])
         b.ret(b.const(I32, 0))
         return Code(self.module.text(), self.host_calls)
+
+    def _outline(self, stmt: Stmt) -> tuple[Any, ...]:
+        """What loops have in common whose code may be the same; nothing for those that get no function of their own."""
+        if not isinstance(stmt, For) or stmt.parallel or stmt.hi <= stmt.lo or self.pace.is_long(stmt):
+            return ()
+        found: list[Any] = []
+        started = {s.name for s in statements([stmt]) if isinstance(s, Init)}
+        for s in statements([stmt]):
+            if isinstance(s, Accumulate) and s.name not in started:
+                return ()  # the total is needed outside
+            if isinstance(s, For):
+                found.append((s.lo, s.hi, s.lanes))
+            else:
+                found += [e.name for e in walk(*values(s)) if isinstance(e, Op)]
+        return tuple(found) if len(found) >= _LEAST_OUTLINE else ()
 
     # ---- statements
 
@@ -113,7 +138,7 @@ class _Emitter:
     def statement(self, frame: Frame, stmt: Stmt) -> None:
         if isinstance(stmt, For):
             if stmt.hi > stmt.lo:
-                if stmt.parallel and not frame.axes.keys() & {stmt.axis} and frame.vector is None:
+                if stmt.parallel and frame.vector is None:
                     self.parallel(frame, stmt)
                 else:
                     self.long_loop(frame, stmt, *self.range(frame, stmt))
@@ -360,7 +385,27 @@ class _Emitter:
     # ---- parallel loops
 
     def parallel(self, frame: Frame, stmt: For) -> None:
-        """Put the loop into a function of its own, which the worker team runs over parts of the range."""
+        """Let the worker team run a loop over parts of its range."""
+        name, context = self._function(frame, stmt)
+        lanes = vectorise.lanes_of(stmt, self.vector_bits)
+        per_iteration = max(self.pace.work(stmt), 1.0)
+        grain = max(1, int(_GRAIN_COST / per_iteration))
+        grain = (grain + lanes - 1) // lanes * lanes
+        pacing.share(frame.b, name, context, stmt.hi - stmt.lo, grain, frame.stop)
+
+    def called(self, frame: Frame, stmt: Stmt) -> None:
+        """Run a loop that has many like it: its code may be there already."""
+        assert isinstance(stmt, For)
+        name, context = self._function(frame, stmt)
+        trips = frame.b.const(I64, stmt.hi - stmt.lo)
+        nowhere = frame.b.inttoptr(frame.b.const(I64, 0))  # it is too short to look whether it has to stop
+        frame.b.call(name, VOID, [context, frame.b.const(I64, 0), trips, nowhere])
+
+    def _function(self, frame: Frame, stmt: For) -> tuple[str, Value]:
+        """A function that runs a part of a loop, and what it is to be given: (context, start, end, where to stop).
+
+        Loops whose code is the same share one.
+        """
         b = frame.b
         buffers, axes, names = self._free(stmt)
         captured: list[tuple[object, Value]] = [(buf, frame.pointer(buf)) for buf in buffers]
@@ -391,11 +436,10 @@ class _Emitter:
         hi = inner.b.add(function.args[2], inner.b.const(I64, stmt.lo))
         self.loop(inner, stmt, lo, hi)
         inner.b.ret()
-        lanes = vectorise.lanes_of(stmt, self.vector_bits)
-        per_iteration = max(self.pace.work(stmt), 1.0)
-        grain = max(1, int(_GRAIN_COST / per_iteration))
-        grain = (grain + lanes - 1) // lanes * lanes
-        pacing.share(b, name, context, stmt.hi - stmt.lo, grain, frame.stop)
+        same = self.made.setdefault(function.body_text(), name)
+        if same != name:
+            self.module.remove(function)
+        return same, context
 
     def _free(self, stmt: For) -> tuple[list[Buffer], list[Axis], list[str]]:
         """What the loop uses from outside: buffers, axes, names."""

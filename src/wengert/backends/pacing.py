@@ -44,11 +44,15 @@ class Pace:
                 total += 1.0 + self._sum(stmt.body) if isinstance(stmt, If) else work([stmt])
         return total
 
+    def is_long(self, loop: For) -> bool:
+        """Whether it, or a loop inside of it, looks."""
+        return self.work(loop) * loop.trips >= _LONG
+
     def between(self, loop: For, lanes: int) -> int:
         """How many iterations there are between two looks, if each stands for so many lanes; 0: it need not look."""
-        each = self.work(loop) * lanes
-        if each * loop.trips < _LONG:
+        if not self.is_long(loop):
             return 0
+        each = self.work(loop) * lanes
         return 1 if each >= _OFTEN else math.ceil(_OFTEN / each / _PARTS) * _PARTS
 
 
