@@ -169,3 +169,17 @@ def test_one_number_that_is_narrowed_after_whole_vectors() -> None:
         program += f"\nwith enable_x64(True): print(jit(fun)(np.arange({n}))[1][-1])"
     result = run("-c", program, PYTHONPATH=os.pathsep.join(sys.path))
     assert result.stdout.split() == ["4", "16", "64", "0"], result.stderr
+
+
+def test_one_number_that_is_narrowed_beside_a_reduction() -> None:
+    program = """
+import numpy as np
+from wengert import jit, lax
+f = jit(lambda x: (lax.reduce_min(lax.bitwise_not(x), [0]), lax.mulhi(x, x)))
+for n in (3, 5, 9, 17):
+    least, high = f(np.full(n, 2**31, np.uint32))
+    print(least, *high)
+"""
+    result = run("-c", program, PYTHONPATH=os.pathsep.join(sys.path))
+    wanted = [" ".join([str(2**31 - 1), *[str(2**30)] * n]) for n in (3, 5, 9, 17)]
+    assert result.stdout.splitlines() == wanted, result.stderr

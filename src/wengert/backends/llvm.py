@@ -367,10 +367,7 @@ class _Emitter:
             loop.next(*(frame.names[n] for n in carried))
         totals = loop.results
         frame.names.update(zip(carried, totals, strict=True))
-        if rest.const == 1 and not carried:
-            # LLVM stores all of a number that it should narrow, if the mask is a constant with one lane
-            self._run(frame, stmt, main, 1)
-        elif rest.const != 0:
+        if rest.const not in (0, 1):
             count = b.splat(b.trunc(rest, "i32"), lanes)
             saved_mask, frame.mask = frame.mask, b.icmp("slt", b.iota(I32.vec(lanes)), count)
             self._run(frame, stmt, main, lanes)
@@ -381,6 +378,9 @@ class _Emitter:
             frame.names[name] = scalars.apply(
                 b, combine, [before[name], total], identity.dtype, identity.dtype
             )
+        if rest.const == 1:
+            # LLVM stores all of a number that it should narrow, if the mask is a constant with one lane
+            self._run(frame, stmt, main, 1)
 
     # ---- parallel loops
 
