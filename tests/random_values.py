@@ -261,3 +261,11 @@ def inside(b: Builder, avals: Sequence[Value], run: Callable[[Builder], list[Any
     closed = stage(fun, types, "body")
     assert not closed.consts
     return hoist_consts(closed)
+
+
+def finite(x: Any) -> Any:
+    """Zeros in the place of what is infinite or NaN."""
+    aval = get_aval(x)
+    if aval.dtype.kind == "c":
+        return lax.complex(finite(lax.real(x)), finite(lax.imag(x)))
+    return lax.select(lax.is_finite(x), x, lax.full(aval.shape, 0, aval.dtype))

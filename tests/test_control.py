@@ -153,6 +153,19 @@ def test_unused_parts_of_a_scan_are_pruned() -> None:
     assert "sin" not in str(eqn.params["jaxpr"])
 
 
+def test_a_cumulative_maximum_that_each_turn_computes_again() -> None:
+    """It is computed before the loop, its accumulator included."""
+
+    def f(x: Any, turns: Any) -> Any:
+        def turn(s: Any) -> Any:
+            return s[0] + 1, s[1] + lax.rev(lax.cummax(x, reverse=True), [0])
+
+        return lax.while_loop(lambda s: s[0] < turns, turn, (np.int32(0), x))[1]
+
+    x = np.array([3, 2, 0, 3, 1], np.int32)
+    np.testing.assert_array_equal(wengert.jit(f)(x, np.int32(2)), x + 2 * np.array([1, 3, 3, 3, 3]))
+
+
 def test_residuals_of_scan() -> None:
     """What is the same in every iteration is neither stacked nor computed in the loop; inputs are handed
     on."""

@@ -77,16 +77,19 @@ def interpreted(compilation: Compilation, args: Sequence[Any]) -> list[Any]:
     return [results[n] if n >= 0 else args[-1 - n] for n in compilation.outputs]
 
 
+def close(a: Any, b: Any, error: float) -> Any:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(all="ignore"):
+        return (np.abs(a - b) <= 4 * error) | (a == b) | (np.isnan(a) & np.isnan(b))
+
+
 def assert_same(how: str, got: Sequence[Any], wanted: Sequence[Any], errors: Sequence[float]) -> None:
     for n, (a, b, error) in enumerate(zip(got, wanted, errors, strict=True)):
         assert a.dtype == b.dtype
         assert a.shape == b.shape
         if kind_of(a.dtype) in "fc":
-            wide = np.complex128 if a.dtype.kind == "c" else np.float64
-            a, b = a.astype(wide), b.astype(wide)
-            with np.errstate(all="ignore"):
-                near = np.abs(a - b) <= 4 * error
-            near |= (a == b) | (np.isnan(a) & np.isnan(b))
+            nan = np.isnan(a) & np.isnan(b)
+            near = nan | (close(a.real, b.real, error) & close(a.imag, b.imag, error))
         else:
             near = a == b
         assert near.all(), f"{how}: result {n} is\n{a}\nand should be\n{b}\nwithin {4 * error}"
