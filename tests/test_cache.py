@@ -224,7 +224,7 @@ def test_what_was_never_finished_is_removed_in_time(tmp_path: pathlib.Path) -> N
 
 
 def test_code_for_another_processor_or_version_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [dispatch._origin()]
+    names = [dispatch.origin()]
     for target, name, value in (
         (cpu, "machine_key", lambda: "another processor"),
         (dispatch, "__version__", "0.0.0"),
@@ -232,10 +232,10 @@ def test_code_for_another_processor_or_version_is_not_asked_for(monkeypatch: pyt
     ):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, value)
-            dispatch._origin.cache_clear()
-            names.append(dispatch._origin())
-    dispatch._origin.cache_clear()
-    assert dispatch._origin() == names[0]
+            dispatch.origin.cache_clear()
+            names.append(dispatch.origin())
+    dispatch.origin.cache_clear()
+    assert dispatch.origin() == names[0]
     assert len({key_of("program", *name) for name in names}) == 4
 
 
@@ -246,7 +246,7 @@ x = jnp.asarray(np.arange(12.0, dtype=np.float32).reshape(3, 4))
 (c, s), y = f(x, jnp.eye(4) * 0.5)
 print(c.tolist(), s.tolist(), y.tolist())
 from wengert.runtime import loading
-loading.prepare().join()
+loading.settle()
 from wengert.runtime import dispatch
 run = dispatch.executable(next(iter(f._cache.entries.values())).jaxpr)
 print(run._compilation is None, "define i32 @program" in f.lower(x, jnp.eye(4)).as_text("llvm"))

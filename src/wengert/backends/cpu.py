@@ -191,10 +191,12 @@ def warm_up() -> None:
     """Start LLVM and let it make code for a sample: the first time takes ten times as long as the second, for its
     library's pages come from disk, and its tables are filled."""
     with lock:
-        machine = target().machine
-        module = _parse(_SAMPLE)
-        toolchain().optimise(module, machine)
-        toolchain().emit(module, machine)
+        chosen, tools = target(), toolchain().apart()
+    if tools is not None:
+        machine = tools.machine(2, chosen.cpu, chosen.features)
+        module = tools.parse(_SAMPLE)
+        tools.optimise(module, machine)
+        tools.emit(module, machine)
 
 
 # ---- loading

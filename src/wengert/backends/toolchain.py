@@ -56,6 +56,9 @@ class Toolchain(Protocol):
     def emit(self, module: Any, machine: Any, assembly: bool = False) -> bytes:
         """The object file, or the text of its instructions."""
 
+    def apart(self) -> Toolchain | None:
+        """Another one, which works without the lock; None if there can't be one."""
+
 
 @functools.cache
 def toolchain() -> Toolchain:
@@ -109,6 +112,9 @@ class _Binding:
             return text.encode()
         elf: bytes = machine.emit_object(module)
         return elf
+
+    def apart(self) -> None:
+        return None
 
 
 _PTR, _TEXT, _INT, _NONE = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, None
@@ -169,6 +175,7 @@ class _Direct:
     """
 
     def __init__(self, path: str) -> None:
+        self._path = path
         library = ctypes.CDLL(path)
         self.call: dict[str, Callable[..., Any]] = {}
         for name, (result, *arguments) in _FUNCTIONS.items():
@@ -184,6 +191,9 @@ class _Direct:
         self.version = self.call["GetVersionInfo"]() >> 16
         self._context = self.call["ContextCreate"]()
         self._target = self._checked("GetTargetFromTriple", self.triple.encode())
+
+    def apart(self) -> _Direct:
+        return _Direct(self._path)
 
     def text(self, name: str, *args: Any) -> str:
         """What a function writes to the address of a text."""

@@ -196,9 +196,11 @@ class View:
 class Expr:
     """A scalar expression. `axes` are the axes and symbols that its value depends on."""
 
-    __slots__ = ("axes", "dtype")
+    __slots__ = ("axes", "below", "dtype")
     dtype: DType
     axes: frozenset[Axis | Symbol]
+    below: dict[Expr, None]
+    """This expression and those below it, once `rewrite.walk` has been asked for them."""
 
 
 class Const(Expr):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from wengert.compiler.complexes import RULES
-from wengert.compiler.loops import OPS, DType, is_native
+from wengert.compiler.loops import OPS, is_native
 from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
 from wengert.core.primitive import Primitive
 
@@ -28,15 +28,13 @@ def is_loop_code(eqn: Eqn) -> bool:
     prim = eqn.primitive
     if prim.pull is None and prim.reducer is None:
         return False
-    dtypes = [v.aval.dtype for v in (*eqn.invars, *eqn.outvars)]
-    if any(d.kind == "c" for d in dtypes) and not _has_complex_code(prim, dtypes[0]):
-        return False
-    return all(map(is_native, dtypes))
+    dtypes = {v.aval.dtype for v in (*eqn.invars, *eqn.outvars)}
+    return all(is_native(d) and (d.kind != "c" or _has_complex_code(prim, eqn)) for d in dtypes)
 
 
-def _has_complex_code(prim: Primitive, dtype: DType) -> bool:
+def _has_complex_code(prim: Primitive, eqn: Eqn) -> bool:
     if prim.reducer is not None:
-        return prim.reducer(dtype)[0] in ("add", "mul")
+        return prim.reducer(eqn.invars[0].aval.dtype)[0] in ("add", "mul")
     return prim.scalar in RULES if prim.scalar is not None else not prim.real_code
 
 
@@ -79,28 +77,29 @@ def plan(jaxpr: Jaxpr, owned: Collection[Var] = ()) -> tuple[set[Var], set[int]]
     whose memory may be written to.
     """
     inputs = {*jaxpr.constvars, *jaxpr.invars}
-    cost = _flat_costs(jaxpr)
+    in_loops = {id(e) for e in jaxpr.eqns if is_loop_code(e)}
+    pulled = {id(e) for e in jaxpr.eqns if e.primitive.pull is not None and id(e) in in_loops}
+    cost = _flat_costs(jaxpr, pulled)
     uses: dict[Var, _Uses] = {v: _Uses() for e in jaxpr.eqns for v in e.outvars}
     roots = {v for v in jaxpr.outvars if isinstance(v, Var) and v not in inputs}
-    small = _small_updates(jaxpr, owned)
+    small = _small_updates(jaxpr, owned, pulled)
     updates: set[int] = set()
     for number in range(len(jaxpr.eqns) - 1, -1, -1):
         eqn = jaxpr.eqns[number]
-        pulled = is_pulled(eqn)
         for out in eqn.outvars:
-            if not pulled or _cheaper_stored(eqn, out, uses[out], cost[out]):
+            if id(eqn) not in pulled or _cheaper_stored(eqn, out, uses[out], cost[out]):
                 roots.add(out)
         over = eqn.primitive.over
-        if over is not None and pulled and eqn.outvars[0] in roots and id(eqn) in small:
+        if over is not None and id(eqn) in pulled and eqn.outvars[0] in roots and id(eqn) in small:
             updates.add(id(eqn))
             before = small[id(eqn)]
             if before is not None and id(before) in small:
                 roots.add(before.outvars[0])
-        _add_uses(eqn, number, uses, roots, is_loop_code(eqn))
+        _add_uses(eqn, number, uses, roots, id(eqn) in in_loops)
     return roots, updates
 
 
-def _small_updates(jaxpr: Jaxpr, owned: Collection[Var]) -> dict[int, Eqn | None]:
+def _small_updates(jaxpr: Jaxpr, owned: Collection[Var], pulled: Collection[int]) -> dict[int, Eqn | None]:
     """The equations that change little of an operand which is in memory, or at a place that is computed.
 
     For each, by its id, what makes the operand.
@@ -110,10 +109,9 @@ def _small_updates(jaxpr: Jaxpr, owned: Collection[Var]) -> dict[int, Eqn | None
     found: dict[int, Eqn | None] = {}
     for eqn in jaxpr.eqns:
         over = eqn.primitive.over
-        if over is None or not is_pulled(eqn):
-            if not is_pulled(eqn):
-                in_memory.update(eqn.outvars)
-        else:
+        if id(eqn) not in pulled:
+            in_memory.update(eqn.outvars)
+        elif over is not None:
             x, rest = eqn.invars[over], [a for n, a in enumerate(eqn.invars) if n != over]
             at_numbers = all(isinstance(a, Literal) for a in rest if not a.aval.shape)
             size = max((a.aval.size for a in rest), default=0)
@@ -124,12 +122,12 @@ def _small_updates(jaxpr: Jaxpr, owned: Collection[Var]) -> dict[int, Eqn | None
     return found
 
 
-def _flat_costs(jaxpr: Jaxpr) -> dict[Var, float]:
+def _flat_costs(jaxpr: Jaxpr, pulled: Collection[int]) -> dict[Var, float]:
     """What one element of each variable costs if all that can be computed at its use is."""
     cost: dict[Var, float] = {}
     for eqn in jaxpr.eqns:
         total = scalar_cost(eqn)
-        if is_pulled(eqn):
+        if id(eqn) in pulled:
             # a scalar beside arrays is computed once
             total += sum(
                 cost.get(a, _LOAD)
@@ -137,7 +135,7 @@ def _flat_costs(jaxpr: Jaxpr) -> dict[Var, float]:
                 if isinstance(a, Var) and (a.aval.shape or not eqn.outvars[0].aval.shape)
             )
         for v in eqn.outvars:
-            cost[v] = total if is_pulled(eqn) else _LOAD
+            cost[v] = total if id(eqn) in pulled else _LOAD
     return cost
 
 

@@ -38,20 +38,33 @@ def children(expr: Expr) -> Iterable[Expr]:
     return ()
 
 
-def walk(*roots: Expr) -> Iterator[Expr]:
-    """Every expression below the roots, each once. Symbols' expressions are not entered."""
-    seen: set[Expr] = set()
-    stack = list(roots)
+def walk(*roots: Expr) -> Iterable[Expr]:
+    """The roots and every expression below them, each once. Symbols' expressions are not entered."""
+    if len(roots) == 1:
+        return _below(roots[0])
+    found: dict[Expr, None] = {}
+    for root in roots:
+        found.update(_below(root))
+    return found
+
+
+def _below(root: Expr) -> dict[Expr, None]:
+    """Remembered with the root, since expressions never change and each pass asks again."""
+    try:
+        return root.below
+    except AttributeError:
+        found: dict[Expr, None] = {}
+    stack = [root]
     while stack:
         expr = stack.pop()
-        if expr in seen:
-            continue
-        seen.add(expr)
-        yield expr
-        if type(expr) is Op:  # as most are
-            stack += expr.args
-        else:
-            stack.extend(children(expr))
+        if expr not in found:
+            found[expr] = None
+            if type(expr) is Op:  # as most are
+                stack += expr.args
+            else:
+                stack.extend(children(expr))
+    root.below = found
+    return found
 
 
 def bodies(stmt: Stmt) -> list[list[Stmt]]:

@@ -52,6 +52,7 @@ class FftType(enum.IntEnum):
 # size on the lines of one transform are worth sharing among threads.
 _SMALL = 1024
 _SHARED = 1 << 16
+_PIECE = 1 << 22  # elements that are transformed at a time
 _MOST_AXES = 3
 
 
@@ -145,6 +146,12 @@ def fft_into(out: Any, x: Any, *, fft_type: FftType, fft_lengths: Shape, axes: S
     SciPy's functions make arrays of their own; the routine below them, which is private, takes one to fill.
     """
     axes = _placed(axes, len(fft_lengths), x.ndim)
+    rows = max(_PIECE * x.shape[0] // x.size, 1)
+    if rows < x.shape[0] and 0 not in axes:
+        for start in range(0, x.shape[0], rows):  # Ctrl-C is heard in between
+            piece = slice(start, start + rows)
+            fft_into(out[piece], x[piece], fft_type=fft_type, fft_lengths=fft_lengths, axes=axes)
+        return
     forward = fft_type in (FftType.FFT, FftType.RFFT)
     workers = _workers(x.size, x.size // x.shape[axes[-1]])
     options = (forward, 0 if forward else 2, out, workers)

@@ -263,6 +263,7 @@ def _exclusive(x: Array) -> buffers.Buffer | None:
 
 def _compiled(jaxpr: Jaxpr) -> Executable:
     """The compiled form of a jaxpr, from the disk cache if it is there."""
+    loading.in_use()
     with collecting_seldom:
         return _compile(jaxpr)
 
@@ -276,7 +277,7 @@ def _compile(jaxpr: Jaxpr) -> Executable:
     if text is None:
         return Executable(_pipeline.compile_jaxpr(jaxpr, simple=simple))
     disk = _the_disk_cache()
-    key = cache.key_of(text, *_origin())
+    key = cache.key_of(text, *origin())
     found = _restored(simple, disk.get(key))
     if found is not None:
         return found
@@ -305,7 +306,7 @@ def _restored(simple: Jaxpr, entry: bytes | None) -> Executable | None:
 
 
 @functools.cache
-def _origin() -> tuple[str, ...]:
+def origin() -> tuple[str, ...]:
     """What decides, beside the program, what it is compiled to."""
     return __version__, sys.version, cpu.machine_key(), source_stamp()
 
@@ -322,7 +323,7 @@ def _load(text: str, kept: bool) -> cpu.LoadedCode:
     if not kept:
         return cpu.load(text)
     disk = _the_disk_cache()
-    key = cache.key_of(text, *_origin())
+    key = cache.key_of(text, *origin())
     packed = disk.get(key)
     if packed is not None:
         with contextlib.suppress(CompileError):
@@ -387,6 +388,7 @@ def donated_executable(closed: ClosedJaxpr, donated: tuple[bool, ...]) -> Execut
     table = _donated_by_jaxpr.setdefault(closed, {})
     found = table.get(donated)
     if found is None:
+        loading.in_use()
         loading.prepare()
         with collecting_seldom:
             compilation = _pipeline.compile_jaxpr(closed.jaxpr, given=donated)

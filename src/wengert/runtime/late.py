@@ -19,6 +19,7 @@ from wengert.transforms import jit, stages
 
 _dispatch = lazy_module("wengert.runtime.dispatch")
 _interrupt = lazy_module("wengert.runtime.interrupt")
+_rehearsal = lazy_module("wengert.runtime.rehearsal")
 
 
 def dispatcher() -> Any:
@@ -28,6 +29,10 @@ def dispatcher() -> Any:
 
 def _compiled_call(prim: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     return dispatcher().compiled_call(prim, args, params)
+
+
+def _rehearse(enough: Callable[[], bool]) -> None:
+    _rehearsal.rehearse(enough)
 
 
 def _make_call(entry: jit.Entry) -> Callable[[Sequence[Array]], Any]:
@@ -60,7 +65,9 @@ class _LateHooks(stages.Hooks):
 
 
 def install() -> None:
-    """Let calls of compiled code find the dispatcher."""
+    """Let calls of compiled code find the dispatcher, and begin to load it."""
     trace.set_compiled_call(_compiled_call)
     jit.set_call_maker(_make_call, loading.prepare)
     stages.set_hooks(_LateHooks)
+    loading.set_rehearsal(_rehearse)
+    loading.begin_aside()
