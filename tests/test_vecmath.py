@@ -90,7 +90,7 @@ SPECIAL: dict[str, tuple[Callable[[Array], Array], tuple[float, float], float]] 
     "digamma": (scipy.special.digamma, (-9.5, 30), 0.51),
     "erf": (scipy.special.erf, (-6, 6), 1.2),
     "erf_inv": (scipy.special.erfinv, (-1, 1), 2),
-    "erfc": (scipy.special.erfc, (-6, 10.2), 2.6),
+    "erfc": (scipy.special.erfc, (-6, 10.2), 1.9),
     "lgamma": (scipy.special.gammaln, (-9.5, 30), 0.51),
 }
 

@@ -3,9 +3,9 @@
     y = emit(b, "sin", x)
     z = emit(b, "pow", x, y)
 
-The values may have any number of lanes. Results are within 2 ulp in float32 and float64 (lgamma and digamma 6
-in float64; erfc 3 where it nears underflow), with the special values of C99: infinities, NaN, signed zeros,
-denormal arguments and results. float16 and bfloat16 are computed in float32 and rounded. `UNARY` and `BINARY`
+The values may have any number of lanes. Results are within 2 ulp in float32 and float64 (but near the zeros that
+lgamma and digamma have between their poles), with the special values of C99: infinities, NaN, signed zeros, denormal
+arguments and results. float16 and bfloat16 are computed in float32 and rounded. `UNARY` and `BINARY`
 hold the names.
 
 The code has no calls, and no branches but these, each taken where some lane needs it: huge arguments of sin,

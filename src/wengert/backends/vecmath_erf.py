@@ -5,7 +5,7 @@ from __future__ import annotations
 from wengert.backends.estimates import quotient
 from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import INF, NAN, at_most, poly, poly_pair
-from wengert.backends.vecmath_exp import exp2_moderate, exp_of_nonpositive
+from wengert.backends.vecmath_exp import exp2_moderate, exp_parts_of_nonpositive
 from wengert.backends.vecmath_log import log_of_normal
 
 # erf(x) / x - 1 as a polynomial of x**2 on |x| <= 1; relative error of erf 1.5e-9 (float32), 1.4e-17
@@ -188,7 +188,7 @@ def _erfc_far(b: Builder, a: Value) -> Value:
     bounded = at_most(b, a, 10.3 if kind == "f32" else 27.5)
     square = b.fmul(bounded, bounded)
     lost = b.fma(bounded, bounded, b.fneg(square))
-    e = exp_of_nonpositive(b, b.fneg(square), b.fneg(lost))
+    e, e_low, scale = exp_parts_of_nonpositive(b, b.fneg(square), b.fneg(lost))
     total = b.fadd(bounded, _ERFCX_CENTRE)
     total_low = b.fsub(bounded, b.fsub(total, _ERFCX_CENTRE))
     inverse = quotient(b, 1.0, total)
@@ -200,10 +200,7 @@ def _erfc_far(b: Builder, a: Value) -> Value:
     # inverse * p as a sum of two floats.
     product = b.fmul(inverse, p)
     rest = b.fma(inverse_low, p, b.fma(inverse, p_low, b.fma(inverse, p, b.fneg(product))))
-    if kind == "f32":  # so that the small product does not become zero, as denormal numbers do
-        e = b.fmul(e, 2.0**32)
-        return b.fmul(b.fma(e, product, b.fmul(e, rest)), 2.0**-32)
-    return b.fma(e, product, b.fmul(e, rest))
+    return scale(b.fma(e, product, b.fma(e, rest, b.fmul(e_low, product))))
 
 
 def erf(b: Builder, x: Value) -> Value:

@@ -7,6 +7,8 @@ the format.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wengert.backends.estimates import quotient, quotient_by_sum
 from wengert.backends.irbuilder import Builder, Value
 from wengert.backends.vecmath_core import (
@@ -170,8 +172,17 @@ def exp2_moderate(b: Builder, x: Value) -> Value:
     return b.fmul(b.fma(poly(b, r, _EXP2[x.type.kind]), r, 1.0), power_of_two(b, i, format_of(x)))
 
 
-def exp_of_nonpositive(b: Builder, x: Value, low: Value | None = None) -> Value:
-    """exp(x + low) for x <= 0, where no result overflows; `low` is below the rounding of x."""
+def exp_of_nonpositive(b: Builder, x: Value) -> Value:
+    """exp(x) for x <= 0, where no result overflows."""
+    p, _, scale = exp_parts_of_nonpositive(b, x)
+    return scale(p)
+
+
+def exp_parts_of_nonpositive(
+    b: Builder, x: Value, low: Value | None = None
+) -> tuple[Value, Value, Callable[[Value], Value]]:
+    """exp(x + low) for x <= 0, as a sum of two floats near 1, and what multiplies it by a power of two; `low` is below
+    the rounding of x."""
     limits = _EXP_LIMITS[x.type.kind]
     x = at_least(b, x, limits[2])
     i, r = _reduce(b, x)
@@ -183,10 +194,16 @@ def exp_of_nonpositive(b: Builder, x: Value, low: Value | None = None) -> Value:
     lost = b.fadd(b.fsub(1.0, one_r), r)
     if low is not None:
         lost = b.fadd(lost, b.fadd(b.fsub(part, r), low))
-    p = b.fadd(one_r, b.fma(poly(b, r, _EXP[x.type.kind]), b.fmul(r, r), lost))
+    rest = b.fma(poly(b, r, _EXP[x.type.kind]), b.fmul(r, r), lost)
+    p = b.fadd(one_r, rest)
     small = b.fcmp("olt", x, limits[1])
-    y = b.fmul(p, power_of_two(b, b.select(small, b.add(i, 64), i), format_of(x)))
-    return b.select(small, b.fmul(y, 2.0**-64), y)
+    power = power_of_two(b, b.select(small, b.add(i, 64), i), format_of(x))
+
+    def scale(y: Value) -> Value:
+        y = b.fmul(y, power)
+        return b.select(small, b.fmul(y, 2.0**-64), y)
+
+    return p, b.fadd(b.fsub(one_r, p), rest), scale
 
 
 def expm1_parts(b: Builder, x: Value) -> tuple[Value, Value]:
