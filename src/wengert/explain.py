@@ -64,7 +64,9 @@ class Explanation:
             if not kernel.inner:
                 runs = turns if self.seconds is None else kernel.runs
                 moved = kernel.bytes_read + kernel.bytes_written
-                kernel.limit = rates.limit(runs * moved, runs * kernel.operations.total())
+                limit = rates.limit(runs * moved, runs * kernel.operations.total())
+                # what is quicker than its limit shows that the machine was busy when its rates were measured
+                kernel.limit = limit if kernel.seconds is None or limit[0] <= kernel.seconds else None
 
     @property
     def html(self) -> str:
