@@ -766,3 +766,18 @@ print([name for name in sys.modules if name.startswith("llvmlite.") and name != 
     expected = "[]" if toolchain.library_path() is not None and image.SUPPORTED else "llvmlite.binding"
     command = [sys.executable, "-c", script]
     assert expected in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("preload", ["0", "1"])
+def test_the_compiler_is_loaded_beside_the_program_if_that_is_wanted(preload: str) -> None:
+    script = """
+import sys, time, wengert.numpy as jnp
+from wengert.runtime import loading
+time.sleep(0.2)
+loading.settle()
+print("wengert.backends.llvm" in sys.modules, int(jnp.ones(3).sum()))
+"""
+    env = os.environ | {"WENGERT_PRELOAD_COMPILER": preload}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    loaded = preload == "1" and len(os.sched_getaffinity(0)) > 1
+    assert done.stdout == f"{loaded} 3\n"

@@ -94,7 +94,7 @@ class Config:
         "debug_key_reuse", "debug_nans", "default_device", "default_matmul_precision", "default_prng_impl",
         "disable_jit", "enable_checks", "enable_custom_prng", "enable_x64", "explain_cache_misses", "legacy_prng_key",
         "log_compiles", "no_execution", "no_tracing", "num_cpu_devices", "num_threads", "numpy_dtype_promotion",
-        "numpy_rank_promotion", "random_seed_offset", "softmax_custom_jvp", "threefry_partitionable",
+        "numpy_rank_promotion", "preload_compiler", "random_seed_offset", "softmax_custom_jvp", "threefry_partitionable",
         "trace_key", "traceback_filtering", "user_context", "watched",
     )  # fmt: skip
 
@@ -121,6 +121,7 @@ class Config:
     num_threads: int | None
     numpy_dtype_promotion: str
     numpy_rank_promotion: str
+    preload_compiler: bool
     random_seed_offset: int
     softmax_custom_jvp: bool
     threefry_partitionable: bool
@@ -180,6 +181,7 @@ _FLAGS: Final[dict[str, tuple[Any, Callable[[str, Any], Any]]]] = {
     "num_threads": (None, _count),
     "numpy_dtype_promotion": ("standard", _one_of("standard", "strict")),
     "numpy_rank_promotion": ("allow", _one_of("allow", "warn", "raise")),
+    "preload_compiler": (True, _boolean),
     "random_seed_offset": (0, lambda name, value: int(value)),
     "softmax_custom_jvp": (False, _boolean),
     "threefry_partitionable": (True, _boolean),

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 
 from wengert._lazy import lazy_module
+from wengert.config import current
 
 # What compiling takes, in the order in which a call needs it.
 _MODULES = (
@@ -76,7 +77,11 @@ def begin() -> None:
 def begin_aside() -> None:
     """The same soon, if there is a processor to spare: most programs that import the package compile something, and
     have other things to import and to read first."""
-    if len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) > 1:
+    if (
+        current().preload_compiler
+        and len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+        > 1
+    ):
         begin()
 
 
