@@ -94,8 +94,8 @@ class Config:
         "debug_key_reuse", "debug_nans", "default_device", "default_matmul_precision", "default_prng_impl",
         "disable_jit", "enable_checks", "enable_custom_prng", "enable_x64", "explain_cache_misses", "legacy_prng_key",
         "log_compiles", "no_execution", "no_tracing", "num_cpu_devices", "num_threads", "numpy_dtype_promotion",
-        "numpy_rank_promotion", "preload_compiler", "random_seed_offset", "softmax_custom_jvp", "threefry_partitionable",
-        "trace_key", "traceback_filtering", "user_context", "watched",
+        "numpy_rank_promotion", "preload_compiler", "random_seed_offset", "softmax_custom_jvp",
+        "threefry_partitionable", "trace_key", "traceback_filtering", "user_context", "watched",
     )  # fmt: skip
 
     check_memory: bool

@@ -77,11 +77,8 @@ def begin() -> None:
 def begin_aside() -> None:
     """The same soon, if there is a processor to spare: most programs that import the package compile something, and
     have other things to import and to read first."""
-    if (
-        current().preload_compiler
-        and len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-        > 1
-    ):
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if current().preload_compiler and processors > 1:
         begin()
 
 
