@@ -100,7 +100,7 @@ def serve(connection: Connection, library: str, environment: dict[str, str]) -> 
             if command == "prepare":
                 bench = None
                 # first calls of all rows are not in the table: they are those of the row behind the colon
-                bench = Bench(library, TABLE.get(argument) or TABLE[argument.split(": ")[-1]])
+                bench = Bench(library, TABLE.get(argument) or TABLE[argument.split(": ", 1)[-1]])
             elif command == "version":
                 value = importlib.import_module(library).__version__
             else:

@@ -333,7 +333,8 @@ class _Emitter:
 
     def _scalar_loop(self, frame: Frame, stmt: For, lo: Value, hi: Value, carried: list[str]) -> None:
         totals = [frame.names[n] for n in carried]
-        with frame.b.loop(lo, hi, 1, totals) as loop:
+        tile = len(carried) > 1 and all(isinstance(s, Accumulate) for s in stmt.body)
+        with frame.b.loop(lo, hi, 1, totals, pointers=tile) as loop:
             frame.names.update(zip(carried, loop.carried, strict=True))
             self._run(frame, stmt, loop.index, 1)
             loop.next(*(frame.names[n] for n in carried))
@@ -492,6 +493,7 @@ class _Emitter:
         b.position(header)
         count = b.phi(I64, [(b.const(I64, 0), before)])
         slots = [b.phi(PTR, [(s, before)]) for s in starts]
+        counter, count = count, b.hidden(count)
         frame.pointers.update(zip(stmt.slots, slots, strict=True))
         axis = b.sub(b.const(I64, (stmt.trips or 0) - 1), count) if stmt.reverse else count
         frame.axes[stmt.axis] = axis
@@ -510,7 +512,7 @@ class _Emitter:
         moved = [self.view(frame, v) for v in stmt.moves]
         following = b.add(count, b.const(I64, 1))
         latch = b.current
-        b.phi_add(count, following, latch)
+        b.phi_add(counter, following, latch)
         for slot, move in zip(slots, moved, strict=True):
             b.phi_add(slot, move, latch)
         if done is not None:
