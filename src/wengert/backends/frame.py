@@ -88,6 +88,7 @@ class Frame:
         self.innermost: Axis | None = None
         self.cells = False  # each lane has local buffers of its own: an element is a vector
         self.ahead: set[Buffer] | None = None  # what is fetched ahead in this loop, if anything is to be
+        self.read: set[Buffer | str] = set()  # what values in the scopes may have been read from
 
     # ---- what is known
 
@@ -100,7 +101,9 @@ class Frame:
 
     def forget(self, written: Iterable[Buffer | str]) -> None:
         """Drop the values that were read from buffers or names that have changed."""
-        changed = set(written)
+        changed = self.read.intersection(written)
+        if not changed:
+            return
         for scope in self.scopes:
             stale = [k for k in scope if isinstance(k, Expr) and not changed.isdisjoint(self.deps(k))]
             for key in stale:
@@ -299,33 +302,34 @@ class Frame:
 
     def emit(self, expr: Expr) -> Value:
         """The value of an expression: a scalar, or a vector with a lane for each value of the vector axis."""
+        if isinstance(expr, Const):
+            return self._const(expr)
+        if isinstance(expr, Acc):
+            self.read.add(expr.name)
+            return self.names[expr.name]
         found = self.known(expr)
         if found is None:
-            found = self._compute(expr)
-            if not isinstance(expr, Acc | Const):
-                self.scopes[-1][expr] = found
+            found = self.scopes[-1][expr] = self._op(expr) if isinstance(expr, Op) else self._compute(expr)
         return found
 
-    def _compute(self, expr: Expr) -> Value:
-        b = self.b
-        if isinstance(expr, Const) and expr.dtype.kind == "c":
-            return b.const_lanes(
-                scalars.stored_type(expr.dtype), [float(expr.value.real), float(expr.value.imag)]
-            )
-        if isinstance(expr, Const):
-            return b.const(scalars.llvm_type(expr.dtype), expr.value.item())
-        if isinstance(expr, Op) and expr.name in ("real", "imag"):
+    def _const(self, expr: Const) -> Value:
+        if expr.dtype.kind == "c":
+            pair = [float(expr.value.real), float(expr.value.imag)]
+            return self.b.const_lanes(scalars.stored_type(expr.dtype), pair)
+        return self.b.const(scalars.llvm_type(expr.dtype), expr.value.item())
+
+    def _op(self, expr: Op) -> Value:
+        if expr.name in ("real", "imag"):
             return self.part(self.emit(expr.args[0]), int(expr.name == "imag"))
-        if isinstance(expr, Op) and expr.name == "complex":
-            re, im = self.same_lanes([self.emit(a) for a in expr.args])
-            return self.joined(re, im)
-        if isinstance(expr, Op):
-            args = self.same_lanes([self.emit(a) for a in expr.args])
-            return self.routines.apply(b, expr.name, args, expr.args[-1].dtype, expr.dtype)
+        args = self.same_lanes([self.emit(a) for a in expr.args])
+        if expr.name == "complex":
+            return self.joined(*args)
+        return self.routines.apply(self.b, expr.name, args, expr.args[-1].dtype, expr.dtype)
+
+    def _compute(self, expr: Expr) -> Value:
+        self.read |= self.deps(expr)
         if isinstance(expr, Load):
             return self.load(expr.buffer, expr.buffer.linear(expr.index))
-        if isinstance(expr, Acc):
-            return self.names[expr.name]
         if isinstance(expr, Index):
             return self._index(expr.affine, expr.dtype)
         if isinstance(expr, Gather):
@@ -333,14 +337,17 @@ class Frame:
         assert isinstance(expr, Piecewise)
         return self._piecewise(expr)
 
-    def same_lanes(self, values: Sequence[Value]) -> list[Value]:
+    def same_lanes(self, values: list[Value]) -> list[Value]:
         """Scalars beside vectors are repeated."""
-        lanes = max(v.type.lanes for v in values)
-        return [v if v.type.lanes == lanes else self.b.splat(v, lanes) for v in values]
+        lanes = {v.type.lanes for v in values}
+        if len(lanes) == 1:
+            return values
+        most = max(lanes)
+        return [v if v.type.lanes == most else self.b.splat(v, most) for v in values]
 
     def _index(self, affine: Affine, dtype: Any) -> Value:
         b = self.b
-        kind = scalars.KINDS[dtype.name]
+        kind = scalars.KINDS[scalars.name_of(dtype)]
         whole = kind if kind.startswith("i") and kind != "i1" else "i64"
         first = self.linear(affine.terms, affine.const)
         value = b.trunc(first, whole) if whole != "i64" else first

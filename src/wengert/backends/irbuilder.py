@@ -689,16 +689,16 @@ class Builder:
 
     # ---- calls
 
-    def call(self, callee: str | Value, ret: Type, args: Sequence[Value], attributes: str = "") -> Value:
+    def call(self, callee: str | Value, ret: Type, args: Sequence[Value]) -> Value:
         """Call a function: by name (declared on first use) or through a pointer."""
         if isinstance(callee, str):
-            if all(f.name != callee for f in self.module._functions):
+            if callee not in self.module._functions:
                 self.module.declare(callee, ret, [a.type for a in args])
             target = f"@{callee}"
         else:
             target = callee.name
         listed = ", ".join([f"{a.type.text} {a.name}" for a in args])
-        return self.raw(ret, f"call {ret.text} {target}({listed}) {attributes}".rstrip())
+        return self.raw(ret, f"call {ret.text} {target}({listed})")
 
     def _call_text(
         self, name: str, ret: Type, args: Sequence[Value], overloads: Sequence[Type], fmf: str

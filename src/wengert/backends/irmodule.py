@@ -21,7 +21,7 @@ class Module:
     def __init__(self, vector_bits: int = 128) -> None:
         self.vector_bits = vector_bits
         self._declared: dict[str, str] = {}
-        self._functions: list[Function] = []
+        self._functions: dict[str, Function] = {}
         self._data: dict[str, str] = {}
         self._metadata: list[str] = []
         self._unlikely = ""
@@ -37,12 +37,12 @@ class Module:
     ) -> Function:
         """Begin a function. An argument is (name, type) or (name, type, attributes, e.g. "noalias")."""
         function = Function(self, name, ret, args, attributes, linkage)
-        self._functions.append(function)
+        self._functions[name] = function
         return function
 
     def remove(self, function: Function) -> None:
         """Take back a function that nothing calls."""
-        self._functions.remove(function)
+        del self._functions[function.name]
 
     def declare(self, name: str, ret: Type, args: Sequence[Type], attributes: str = "") -> None:
         """Declare an outside function, once."""
@@ -80,7 +80,7 @@ class Module:
     def text(self) -> str:
         """The module as LLVM assembly."""
         lines = [*self._data.values(), *self._declared.values()]
-        for function in self._functions:
+        for function in self._functions.values():
             function.write(lines)
         lines += self._metadata
         lines.append("")

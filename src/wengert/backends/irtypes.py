@@ -93,9 +93,9 @@ def round_float(kind: str, x: float) -> float:
 
 
 def float_text(kind: str, x: float) -> str:
-    """A float constant as LLVM reads it without loss: the bits, of the double for f32 and f64."""
+    """A float constant of its kind as LLVM reads it without loss: the bits, of the double for f32 and f64."""
     if kind == "f64" or kind == "f32":
-        return f"0x{struct.unpack('<Q', struct.pack('<d', round_float(kind, x)))[0]:016X}"
+        return f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
     if kind == "f16":
         return f"0xH{struct.unpack('<H', struct.pack('<e', round_float(kind, x)))[0]:04X}"
     return f"0xR{struct.unpack('<I', struct.pack('<f', round_float(kind, x)))[0] >> 16:04X}"
@@ -107,26 +107,29 @@ def wrap_int(bits: int, n: int) -> int:
     return n - (1 << bits) if bits > 1 and n >> (bits - 1) else n
 
 
-_CONSTANTS: dict[tuple[Type, float | int, float], Value] = {}
+_CONSTANTS: dict[tuple[Type, float | int | str], Value] = {}
 
 
 def constant(type: Type, number: float | int) -> Value:
     """A constant, the same in every lane. Floats are rounded to the type, integers wrap around."""
-    # The sign tells 0.0 from -0.0, which compare equal.
-    key = (type, number, math.copysign(1.0, number) if number == 0 else 0.0)
+    key = (type, number or str(number))  # the text tells 0.0 from -0.0, which compare equal
     found = _CONSTANTS.get(key)
     if found is not None:
         return found
-    if type.is_float:
-        value: float | int = round_float(type.kind, float(number))
-        text = float_text(type.kind, float(number))
+    value: float | int
+    if type.lanes > 1:
+        lane = constant(type.scalar, number)
+        assert lane.const is not None
+        value, text = lane.const, f"splat ({type.scalar.text} {lane.name})"
+    elif type.is_float:
+        value = round_float(type.kind, float(number))
+        text = float_text(type.kind, value)
     elif type.kind == "ptr":
         value, text = int(number), "null" if number == 0 else f"inttoptr (i64 {int(number)} to ptr)"
     else:
         value = wrap_int(type.bits, int(number))
         text = str(value) if type.bits > 1 else ("true" if value else "false")
-    name = text if type.lanes == 1 else f"splat ({type.scalar.text} {text})"
-    found = Value(name, type, value)
+    found = Value(text, type, value)
     if len(_CONSTANTS) < 4096:
         _CONSTANTS[key] = found
     return found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert.backends import scalars
-from wengert.backends.irbuilder import Builder, Module, Value
+from wengert.backends.irbuilder import Builder, Module, Type, Value
 from wengert.compiler.loops import OPS, Expr, Op, Stmt
 from wengert.compiler.rewrite import statements, values, walk
 
@@ -28,7 +28,7 @@ class Routines:
         self.module = module
         self.attributes = attributes
         self.uses: Counter[Any] = Counter()
-        self.made: set[str] = set()
+        self.made: dict[Any, tuple[str, Type]] = {}  # the names of functions, and what they return
         seen: set[Expr] = set()
         for stmt in statements(body):
             seen.update(walk(*values(stmt)))
@@ -45,14 +45,14 @@ class Routines:
         self.uses[key] += 1
         if self.uses[key] <= _INLINED and self.wanted[key[:2]] < _MANY:
             return scalars.apply(b, name, args, in_dtype, out_dtype)
-        symbol = f"{name}_{in_dtype.name}_{args[0].type.lanes}"
-        ret = scalars.llvm_type(out_dtype, args[0].type.lanes)
-        if symbol not in self.made:
-            self.made.add(symbol)
+        if key not in self.made:
+            symbol = f"{name}_{scalars.name_of(in_dtype)}_{args[0].type.lanes}"
+            ret = scalars.llvm_type(out_dtype, args[0].type.lanes)
+            self.made[key] = symbol, ret
             named = [(f"x{n}", a.type) for n, a in enumerate(args)]
             function = self.module.function(
                 symbol, ret, named, attributes=f"{self.attributes} noinline memory(none)", linkage="internal"
             )
             inner = Builder(function)
             inner.ret(scalars.apply(inner, name, function.args, in_dtype, out_dtype))
-        return b.call(symbol, ret, args)
+        return b.call(*self.made[key], args)

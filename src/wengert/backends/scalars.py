@@ -61,60 +61,67 @@ _EXACT = frozenset(
 )
 
 
+@cache
+def name_of(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype, which NumPy composes anew each time, in microseconds."""
+    return dtype.name
+
+
+@cache
 def stored_type(dtype: np.dtype[Any]) -> Type:
     """The type of an element in memory; complex numbers are pairs."""
     if dtype.kind == "c":
         return scalar_type("f32" if dtype.itemsize == 8 else "f64").vec(2)
-    return scalar_type(_STORED.get(dtype.name) or KINDS[dtype.name])
+    return scalar_type(_STORED.get(name_of(dtype)) or KINDS[name_of(dtype)])
 
 
 def from_memory(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
     """A value of the type that is computed with, from one of the type in memory."""
-    if dtype.name == "bool":
+    if name_of(dtype) == "bool":
         return b.icmp("ne", value, 0)
-    if dtype.name == "float16":
+    if name_of(dtype) == "float16":
         return b.fpext(value, "f32")
-    if dtype.name == "bfloat16":
+    if name_of(dtype) == "bfloat16":
         return b.bitcast(b.shl(b.zext(value, "i32"), 16), "f32")
     if dtype.itemsize == 1:
-        if dtype.name in smallfloats.FORMATS:
-            return smallfloats.decode(b, smallfloats.FORMATS[dtype.name], value)
-        if dtype.name in _NARROW:
+        if name_of(dtype) in smallfloats.FORMATS:
+            return smallfloats.decode(b, smallfloats.FORMATS[name_of(dtype)], value)
+        if name_of(dtype) in _NARROW:
             return fitted(b, dtype, value)
     return value
 
 
 def to_memory(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
     """The opposite of `from_memory`."""
-    if dtype.name == "bool":
+    if name_of(dtype) == "bool":
         return b.zext(value, "i8")
-    if dtype.name == "float16":
+    if name_of(dtype) == "float16":
         return b.fptrunc(value, "f16")
-    if dtype.name == "bfloat16":
+    if name_of(dtype) == "bfloat16":
         return b.trunc(b.lshr(b.bitcast(value, "i32"), 16), "i16")
     if dtype.itemsize == 1:
-        if dtype.name in smallfloats.FORMATS:
-            return smallfloats.encode(b, smallfloats.FORMATS[dtype.name], value)
-        if dtype.name in _NARROW:
-            return b.and_(value, (1 << _NARROW[dtype.name]) - 1)
+        if name_of(dtype) in smallfloats.FORMATS:
+            return smallfloats.encode(b, smallfloats.FORMATS[name_of(dtype)], value)
+        if name_of(dtype) in _NARROW:
+            return b.and_(value, (1 << _NARROW[name_of(dtype)]) - 1)
     return value
 
 
 def fitted(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
     """The number of a dtype for a value of the type that is computed with: rounded, or wrapped around."""
-    if dtype.name in _NARROW:
-        bits = _NARROW[dtype.name]
-        if dtype.name.startswith("u"):
+    if name_of(dtype) in _NARROW:
+        bits = _NARROW[name_of(dtype)]
+        if name_of(dtype).startswith("u"):
             return b.and_(value, (1 << bits) - 1)
         return b.ashr(b.shl(value, 8 - bits), 8 - bits)
-    if dtype.name in smallfloats.FORMATS:
-        return smallfloats.rounded(b, smallfloats.FORMATS[dtype.name], value)
-    return _rounded(b, dtype, value) if dtype.name in _HALVES else value
+    if name_of(dtype) in smallfloats.FORMATS:
+        return smallfloats.rounded(b, smallfloats.FORMATS[name_of(dtype)], value)
+    return _rounded(b, dtype, value) if name_of(dtype) in _HALVES else value
 
 
 def _rounded(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
     """The nearest number of a 16-bit float's dtype, of two the even one."""
-    if dtype.name == "float16":
+    if name_of(dtype) == "float16":
         return b.fpext(b.fptrunc(value, "f16"), "f32")
     bits = b.bitcast(value, "i32")
     odd = b.and_(b.lshr(bits, 16), 1)
@@ -125,11 +132,12 @@ def _rounded(b: Builder, dtype: np.dtype[Any], value: Value) -> Value:
 @cache
 def llvm_type(dtype: np.dtype[Any], lanes: int = 1) -> Type:
     """The type of values of a dtype."""
-    return scalar_type(KINDS[dtype.name]).vec(lanes)
+    return scalar_type(KINDS[name_of(dtype)]).vec(lanes)
 
 
+@cache
 def _is_float(dtype: np.dtype[Any]) -> bool:
-    return KINDS[dtype.name] in ("f32", "f64")
+    return KINDS[name_of(dtype)] in ("f32", "f64")
 
 
 def _unsigned(dtype: np.dtype[Any]) -> bool:
@@ -142,7 +150,7 @@ def apply(
     """Apply an operation to values of the same number of lanes. `in_dtype` is that of the last operand."""
     found = _apply(b, name, args, in_dtype, out_dtype)
     if out_dtype.itemsize == 2:
-        return found if name in _EXACT or out_dtype.name not in _HALVES else _rounded(b, out_dtype, found)
+        return found if name in _EXACT or name_of(out_dtype) not in _HALVES else _rounded(b, out_dtype, found)
     return fitted(b, out_dtype, found) if out_dtype.itemsize == 1 and name not in _KEPT else found
 
 
@@ -189,7 +197,7 @@ def _extremum(larger: bool) -> Rule:
                 # one comparison: if x is NaN it is unordered, and x is taken
                 return b.select(b.fcmp("ugt" if larger else "ult", x, y), x, y)
             return b.maximum(x, y) if larger else b.minimum(x, y)
-        if KINDS[d.name] == "i1":
+        if KINDS[name_of(d)] == "i1":
             return b.or_(x, y) if larger else b.and_(x, y)
         op = ("umax" if larger else "umin") if _unsigned(d) else ("smax" if larger else "smin")
         return getattr(b, op)(x, y)  # type: ignore[no-any-return]
@@ -241,10 +249,10 @@ def _shift(op: str) -> Rule:
     """Shifts past the width give zero, or the sign."""
 
     def rule(b: Builder, d: np.dtype[Any], _: Any, x: Value, n: Value) -> Value:
-        bits = _NARROW.get(d.name, x.type.bits)
+        bits = _NARROW.get(name_of(d), x.type.bits)
         inside = b.icmp("ult", n, bits)
         if op == "ashr":
-            if d.name in _NARROW:
+            if name_of(d) in _NARROW:
                 x = b.ashr(b.shl(x, 8 - bits), 8 - bits)
             return b.ashr(x, b.select(inside, n, b.const(n.type, bits - 1)))
         x = to_memory(b, d, x)
@@ -256,13 +264,13 @@ def _shift(op: str) -> Rule:
 
 def _convert(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
     """Floats to integers saturate, NaN becomes 0; integers wrap around."""
-    kind, to = KINDS[d.name], KINDS[out.name]
-    if out.itemsize == 1 and d != out and (out.name in smallfloats.FORMATS or out.name in _NARROW):
+    kind, to = KINDS[name_of(d)], KINDS[name_of(out)]
+    if out.itemsize == 1 and d != out and (name_of(out) in smallfloats.FORMATS or name_of(out) in _NARROW):
         return _to_small(b, d, out, x)
-    if out.name in _HALVES and d != out and kind != "i1":
+    if name_of(out) in _HALVES and d != out and kind != "i1":
         if kind == "f64":
             # bfloat16 is rounded twice in the reference, too
-            x = _odd(b, x) if out.name == "float16" else b.fptrunc(x, to)
+            x = _odd(b, x) if name_of(out) == "float16" else b.fptrunc(x, to)
         elif kind != "f32":
             x = b.uitofp(x, to) if _unsigned(d) else b.sitofp(x, to)
         return _rounded(b, out, x)
@@ -285,7 +293,7 @@ def _convert(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Valu
 
 
 def _to_small(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
-    kind, narrow = KINDS[d.name], out.name in _NARROW
+    kind, narrow = KINDS[name_of(d)], name_of(out) in _NARROW
     if kind == "i1":
         return _convert(b, d, np.dtype(np.int8 if narrow else np.float32), x)
     if not narrow:
@@ -297,7 +305,7 @@ def _to_small(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Val
             else _convert(b, d, np.dtype(np.float32), x)
         )
     elif _is_float(d):
-        bits, signed = _NARROW[out.name], out.name.startswith("i")
+        bits, signed = _NARROW[name_of(out)], name_of(out).startswith("i")
         most = (1 << (bits - 1)) - 1 if signed else (1 << bits) - 1
         x = b.fptosi(x, "i8")
         return b.smax(b.smin(x, b.const(x.type, most)), b.const(x.type, -most - 1 if signed else 0))
@@ -323,10 +331,10 @@ def _odd(b: Builder, x: Value) -> Value:
 
 
 def _bitcast(b: Builder, d: np.dtype[Any], out: np.dtype[Any], x: Value) -> Value:
-    bits = to_memory(b, d, x) if d.name in _HALVES or d.itemsize == 1 else x
-    if out.name in _HALVES or out.itemsize == 1:
-        return from_memory(b, out, b.bitcast(bits, _STORED.get(out.name) or KINDS[out.name]))
-    return b.bitcast(bits, KINDS[out.name])
+    bits = to_memory(b, d, x) if name_of(d) in _HALVES or d.itemsize == 1 else x
+    if name_of(out) in _HALVES or out.itemsize == 1:
+        return from_memory(b, out, b.bitcast(bits, _STORED.get(name_of(out)) or KINDS[name_of(out)]))
+    return b.bitcast(bits, KINDS[name_of(out)])
 
 
 def _select(b: Builder, d: np.dtype[Any], _: Any, mask: Value, x: Value, y: Value) -> Value:
@@ -347,28 +355,28 @@ def _is_finite(b: Builder, d: np.dtype[Any], _: Any, x: Value) -> Value:
 
 def _nextafter(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
     small = d.itemsize == 1
-    if d.name not in _HALVES and not small:
+    if name_of(d) not in _HALVES and not small:
         return vecmath.emit(b, "nextafter", x, y)
     whole = "i8" if small else "i16"
     bits = b.bitcast(to_memory(b, d, x), whole)
     away = b.icmp("eq", b.fcmp("ogt", y, x), b.fcmp("ogt", x, 0.0))
     moved = b.add(bits, b.select(away, b.const(bits.type, 1), b.const(bits.type, -1)))
     if small:
-        sign = 1 << smallfloats.FORMATS[d.name].width
+        sign = 1 << smallfloats.FORMATS[name_of(d)].width
         least = b.select(b.fcmp("olt", y, 0.0), b.const(bits.type, sign | 1), b.const(bits.type, 1))
-        if smallfloats.FORMATS[d.name].kind == "fnuz":  # which has no -0
+        if smallfloats.FORMATS[name_of(d)].kind == "fnuz":  # which has no -0
             moved = b.select(b.icmp("eq", moved, sign), b.const(bits.type, 0), moved)
     else:
         least = b.or_(b.bitcast(to_memory(b, d, b.copysign(b.const(x.type, 0.0), y)), whole), 1)
     moved = b.select(b.fcmp("oeq", x, 0.0), least, moved)
-    found = from_memory(b, d, b.bitcast(moved, _STORED[d.name]))
+    found = from_memory(b, d, b.bitcast(moved, _STORED[name_of(d)]))
     return b.select(b.fcmp("uno", x, y), b.fadd(x, y), b.select(b.fcmp("oeq", x, y), y, found))
 
 
 def _mulhi(b: Builder, d: np.dtype[Any], _: Any, x: Value, y: Value) -> Value:
     bits = x.type.bits
-    if d.name in _NARROW:
-        return b.trunc(b.ashr(b.mul(b.sext(x, "i16"), b.sext(y, "i16")), _NARROW[d.name]), "i8")
+    if name_of(d) in _NARROW:
+        return b.trunc(b.ashr(b.mul(b.sext(x, "i16"), b.sext(y, "i16")), _NARROW[name_of(d)]), "i8")
     if bits == 64 and x.type.lanes > 1:
         return _mulhi_of_halves(b, _unsigned(d), x, y)
     wide = f"i{2 * bits}"
@@ -429,7 +437,7 @@ _RULES: dict[str, Rule] = {
     "shr_arithmetic": _shift("ashr"),
     "population_count": lambda b, d, out, x: b.ctpop(to_memory(b, d, x)),
     "clz": lambda b, d, out, x: b.sub(
-        b.ctlz(to_memory(b, d, x)), x.type.bits - _NARROW.get(d.name, x.type.bits)
+        b.ctlz(to_memory(b, d, x)), x.type.bits - _NARROW.get(name_of(d), x.type.bits)
     ),
     "nextafter": _nextafter,
     "mulhi": _mulhi,

@@ -82,7 +82,7 @@ def _argsort_row(b: Builder, stmt: Call, rows: list[Value], attributes: str) -> 
 
 
 def _known(module: Module, name: str) -> bool:
-    return any(f.name == name for f in module._functions)
+    return name in module._functions
 
 
 def _least(module: Module, attributes: str) -> str:

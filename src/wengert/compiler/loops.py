@@ -199,8 +199,8 @@ class Expr:
     __slots__ = ("axes", "below", "dtype")
     dtype: DType
     axes: frozenset[Axis | Symbol]
-    below: dict[Expr, None]
-    """This expression and those below it, once `rewrite.walk` has been asked for them."""
+    below: tuple[dict[Expr, None], list[Load | Gather | Acc]]
+    """This expression and those below it, and those of them that read; once `rewrite` has been asked for them."""
 
 
 class Const(Expr):

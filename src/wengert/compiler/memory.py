@@ -23,7 +23,7 @@ from wengert.compiler.loops import (
     Stmt,
     Store,
 )
-from wengert.compiler.rewrite import Substitute, bodies, statements, values, walk
+from wengert.compiler.rewrite import Substitute, bodies, reads, statements, values
 
 _ALIGN = 64
 _LOCAL_BYTES = 16 << 10  # the longest row that is kept on the stack
@@ -32,7 +32,7 @@ _LOCAL_BYTES = 16 << 10  # the longest row that is kept on the stack
 def accessed(stmt: Stmt) -> set[Buffer]:
     """The buffers that a statement itself reads or writes, without those of its bodies."""
     found: set[Buffer] = set()
-    found.update(e.buffer for e in walk(*values(stmt)) if isinstance(e, Load | Gather))
+    found.update(e.buffer for e in reads(*values(stmt)) if not isinstance(e, Acc))
     if isinstance(stmt, Store):
         found.add(stmt.buffer)
     elif isinstance(stmt, Call):
@@ -54,7 +54,7 @@ def _read_by_symbols(stmt: Stmt) -> set[Buffer]:
     elif isinstance(stmt, Call):
         terms.update(t for view in (*stmt.inputs, *stmt.outputs) for i in view.prefix for t, _ in i.terms)
     exprs = [t.expr for t in terms if isinstance(t, Symbol)]
-    return {e.buffer for e in walk(*exprs) if isinstance(e, Load | Gather)}
+    return {e.buffer for e in reads(*exprs) if not isinstance(e, Acc)}
 
 
 # -------------------------------------------------------------------- registers and rows
@@ -107,7 +107,7 @@ def _collect(stmt: Stmt, path: tuple[For, ...], found: dict[Buffer, list[_Access
     def note(buffer: Buffer, index: tuple[Affine, ...] | None, is_store: bool = False) -> None:
         found.setdefault(buffer, []).append(_Access(path, time, index, is_store))
 
-    for expr in walk(*values(stmt)):
+    for expr in reads(*values(stmt)):
         if isinstance(expr, Load):
             note(expr.buffer, expr.index)
         elif isinstance(expr, Gather):

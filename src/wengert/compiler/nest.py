@@ -14,7 +14,6 @@ from wengert.compiler import invariant
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     OPS,
-    Acc,
     Accumulate,
     Branch,
     Buffer,
@@ -32,7 +31,7 @@ from wengert.compiler.loops import (
     Stmt,
     Store,
 )
-from wengert.compiler.rewrite import Substitute, statements, values, walk
+from wengert.compiler.rewrite import Substitute, reads, statements, values, walk
 from wengert.compiler.split import split
 
 # Work, in vector additions, from which a loop is shared among threads; a barrier costs about a microsecond.
@@ -76,12 +75,12 @@ class Footprint:
             self.writes.setdefault(stmt.name, []).append((None, box))
 
     def _visit_expr(self, root: Expr, box: dict[Term, tuple[int, int]]) -> None:
-        for expr in walk(root):
+        for expr in reads(root):
             if isinstance(expr, Load):
                 self.reads.setdefault(expr.buffer, []).append((expr.index, box))
             elif isinstance(expr, Gather):
                 self.reads.setdefault(expr.buffer, []).append((None, box))
-            elif isinstance(expr, Acc):
+            else:
                 self.reads.setdefault(expr.name, []).append((None, box))
         for term in root.axes:
             if isinstance(term, Symbol):

@@ -41,30 +41,40 @@ def children(expr: Expr) -> Iterable[Expr]:
 def walk(*roots: Expr) -> Iterable[Expr]:
     """The roots and every expression below them, each once. Symbols' expressions are not entered."""
     if len(roots) == 1:
-        return _below(roots[0])
+        return _below(roots[0])[0]
     found: dict[Expr, None] = {}
     for root in roots:
-        found.update(_below(root))
+        found.update(_below(root)[0])
     return found
 
 
-def _below(root: Expr) -> dict[Expr, None]:
+def reads(*roots: Expr) -> Iterable[Load | Gather | Acc]:
+    """Those of `walk` that read memory or a name."""
+    if len(roots) == 1:
+        return _below(roots[0])[1]
+    return dict.fromkeys(expr for root in roots for expr in _below(root)[1])
+
+
+def _below(root: Expr) -> tuple[dict[Expr, None], list[Load | Gather | Acc]]:
     """Remembered with the root, since expressions never change and each pass asks again."""
     try:
         return root.below
     except AttributeError:
-        found: dict[Expr, None] = {}
+        every: dict[Expr, None] = {}
+        reading: list[Load | Gather | Acc] = []
     stack = [root]
     while stack:
         expr = stack.pop()
-        if expr not in found:
-            found[expr] = None
+        if expr not in every:
+            every[expr] = None
             if type(expr) is Op:  # as most are
                 stack += expr.args
-            else:
-                stack.extend(children(expr))
-    root.below = found
-    return found
+            elif type(expr) is not Const:
+                stack += children(expr)
+                if isinstance(expr, Load | Gather | Acc):
+                    reading.append(expr)
+    root.below = every, reading
+    return root.below
 
 
 def bodies(stmt: Stmt) -> list[list[Stmt]]:
