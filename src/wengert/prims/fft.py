@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import math
 import operator
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from wengert.config import current
 from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
+from wengert.core.processors import cpu_limit
 from wengert.core.zeros import Zero, is_undefined, is_zero
 from wengert.prims.arithmetic import conj, mul
 from wengert.prims.constructors import Shape, as_operand, constant, dtype_of, linear_jvp, shape_of
@@ -60,10 +60,7 @@ def _workers(size: int, lines: int) -> int:
     """How many threads a transform of `size` elements in independent lines should take."""
     if size < _SHARED or lines < 2:
         return 1
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        cpus = os.cpu_count() or 1
+    cpus = cpu_limit()
     return min(current().num_threads or cpus, cpus)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from wengert._lazy import lazy_module
 from wengert.config import current
+from wengert.core.processors import cpu_limit
 
 # What compiling takes, in the order in which a call needs it.
 _MODULES = (
@@ -77,8 +78,7 @@ def begin() -> None:
 def begin_aside() -> None:
     """The same soon, if there is a processor to spare: most programs that import the package compile something, and
     have other things to import and to read first."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if current().preload_compiler and processors > 1:
+    if current().preload_compiler and cpu_limit() > 1:
         begin()
 
 

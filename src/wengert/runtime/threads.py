@@ -35,6 +35,7 @@ from typing import Final
 
 from wengert.backends import cpu
 from wengert.config import current
+from wengert.core.processors import cpu_limit
 from wengert.runtime import interrupt as _interrupt  # noqa: F401  (provides wengert_interrupt_...)
 from wengert.runtime.floating import denormals_ir
 
@@ -419,22 +420,6 @@ def _team_ir() -> str:
         .replace("LONGEST", str(_LONGEST_PIECE))
         .replace("HEAVY", str(_HEAVY_PIECE))
     )
-
-
-def cpu_limit() -> int:
-    """How many CPUs this process may use: its affinity, and on Linux the quota of its control group."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        count = os.cpu_count() or 1
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
-        if quota != "max":
-            count = min(count, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        pass
-    return max(count, 1)
 
 
 class _Team:
