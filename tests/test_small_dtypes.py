@@ -157,3 +157,14 @@ def test_reduced_precision(dtype: str, bits: tuple[int, int]) -> None:
     x = x[~(np.abs(x.astype(np.float32)) < 1.2e-38)]  # denormal numbers count as zero in compiled code
     found = native(lambda x: lax.reduce_precision(x, *bits), x)
     assert same(found, np.asarray(lax.reduce_precision(jnp.asarray(x), *bits)))
+
+
+@pytest.mark.parametrize("name", [*FLOATS, *INTEGERS, "bfloat16"])
+def test_sorts(name: str) -> None:
+    codes = np.random.default_rng(0).integers(0, 1 << {**FLOATS, **INTEGERS, "bfloat16": 16}[name], (5, 40))
+    x = codes.astype(np.uint16 if name == "bfloat16" else np.uint8).view(getattr(ml_dtypes, name))
+    x = np.where(x == x, x, x.dtype.type(0))  # a NaN's sign and bits are nobody's business
+    order = np.argsort(x.astype(np.float32), axis=1, kind="stable")
+    assert same(native(lambda x: jnp.sort(x, axis=1), x), np.take_along_axis(x, order, 1))
+    np.testing.assert_array_equal(native(lambda x: jnp.argsort(x, axis=1), x), order)
+    assert same(native(lambda x: lax.top_k(x, 3)[0], x), np.take_along_axis(x, order[:, :-4:-1], 1))

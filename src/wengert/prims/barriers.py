@@ -56,6 +56,12 @@ def _barrier_transpose(cts: Sequence[Any], *xs: Any) -> list[Any]:
     return [instantiate(ct) if is_undefined(x) and not is_zero(ct) else None for ct, x in zip(cts, xs)]
 
 
+def _barrier_emit(ctx: Any, outs: Any, *xs: Any) -> Any:
+    for out, x in zip(outs, xs, strict=True):
+        ctx.assign_any(out, x.view())
+    return outs
+
+
 optimization_barrier_p: Primitive = Primitive(
     "optimization_barrier",
     "other",
@@ -64,6 +70,8 @@ optimization_barrier_p: Primitive = Primitive(
     jvp=_barrier_jvp,
     transpose=_barrier_transpose,
     batch=lambda axis, args, dims: (optimization_barrier_p.bind(*args), list(dims)),
+    emit=_barrier_emit,
+    access="stored",
     multiple_results=True,
 )
 

@@ -11,10 +11,12 @@ import numpy as np
 from wengert.core import dtypes
 from wengert.core.avals import ShapedArray
 from wengert.core.primitive import Primitive
+from wengert.core.staging import stage
 from wengert.core.zeros import Zero, is_zero
 from wengert.prims.arithmetic import neg
 from wengert.prims.axes import batch_to
 from wengert.prims.constructors import as_operand, canonical_axis, check_dtype, dtype_of, shape_of
+from wengert.prims.conversion import convert
 from wengert.prims.gather import GatherDimensionNumbers, GatherScatterMode, gather_p
 from wengert.prims.shape import broadcasted_iota, expand_dims
 
@@ -90,6 +92,27 @@ def _sort_batch(axis: Any, args: Any, dims: Any, *, dimension: int, is_stable: b
     return outs, [0] * len(outs)
 
 
+def _wide(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """A dtype of NumPy's that orders the numbers of a small one as it does; None for those that are NumPy's."""
+    if dtype.kind != "V" and (dtype.kind != "f" or dtype.itemsize > 1):
+        return None
+    return np.dtype({"f": np.float32, "i": np.int8, "u": np.uint8}[dtypes.kind_of(dtype)])
+
+
+def _sort_expand(*xs: ShapedArray, **params: Any) -> Any:
+    n = params["num_keys"]
+    wide = [_wide(x.dtype) for x in xs[:n]]
+    if not any(wide):
+        return None
+
+    def run(*xs: Any) -> list[Any]:
+        keys = [x if w is None else convert(x, w) for x, w in zip(xs, wide)]
+        outs = sort_p.bind(*keys, *xs[n:], **params)
+        return [convert(out, dtype_of(x)) for out, x in zip(outs, xs, strict=True)]
+
+    return stage(run, xs, "sort")
+
+
 def _sort_emit(ctx: Any, outs: Any, *xs: Any, dimension: int, is_stable: bool, num_keys: int) -> Any:
     return outs if ctx.sort(outs, xs, dimension, num_keys) else None
 
@@ -102,6 +125,7 @@ sort_p = Primitive(
     jvp=_sort_jvp,
     batch=_sort_batch,
     emit=_sort_emit,
+    expand=_sort_expand,
     access="stored",
     multiple_results=True,
 )
@@ -168,6 +192,18 @@ def _top_k_batch(axis_: Any, args: Any, dims: Any, *, k: int, axis: int, is_stab
     return outs, [dims[0]] * 2
 
 
+def _top_k_expand(x: ShapedArray, **params: Any) -> Any:
+    wide = _wide(x.dtype)
+    if wide is None:
+        return None
+
+    def run(x: Any) -> list[Any]:
+        values, index = top_k_p.bind(convert(x, wide), **params)
+        return [convert(values, dtype_of(x)), index]
+
+    return stage(run, [x], "top_k")
+
+
 def _top_k_emit(ctx: Any, outs: Any, x: Any, *, k: int, axis: int, is_stable: bool) -> Any:
     return outs if ctx.top_k(outs, x, k, axis) else None
 
@@ -180,6 +216,7 @@ top_k_p = Primitive(
     jvp=_top_k_jvp,
     batch=_top_k_batch,
     emit=_top_k_emit,
+    expand=_top_k_expand,
     access="stored",
     multiple_results=True,
 )
