@@ -285,19 +285,19 @@ class _Emitter:
         def varies(expr: Expr) -> bool:
             return not inner.isdisjoint(expr.axes) or not changed.isdisjoint(self.deps(expr))
 
-        for s in statements(stmt.body):
-            frame.hoist(values(s), varies)
-            offsets = [(e.buffer, e.buffer.linear(e.index)) for e in walk(*values(s)) if isinstance(e, Load)]
+        every = list(statements(stmt.body))
+        roots = [e for s in every for e in values(s)]
+        frame.hoist(roots, varies)
+        if len(inner) > 1:
+            return
+        offsets = [(e.buffer, e.buffer.linear(e.index)) for e in walk(*roots) if isinstance(e, Load)]
+        for s in every:
             if isinstance(s, Store) and all(isinstance(i, Affine) for i in s.index):
                 offsets.append((s.buffer, s.buffer.linear([i for i in s.index if isinstance(i, Affine)])))
-            for buffer, offset in offsets:
-                fixed = tuple(tc for tc in offset.terms if tc[0] not in inner)
-                if (
-                    fixed
-                    and len(inner) == 1
-                    and all(isinstance(t, Axis) or not varies(t.expr) for t, _ in fixed)
-                ):
-                    frame.row(buffer, fixed)
+        for buffer, offset in offsets:
+            fixed = tuple(tc for tc in offset.terms if tc[0] not in inner)
+            if fixed and all(isinstance(t, Axis) or not varies(t.expr) for t, _ in fixed):
+                frame.row(buffer, fixed)
 
     def _enter(
         self, frame: Frame, axis: Axis, index: Value, lanes: int
@@ -450,8 +450,8 @@ class _Emitter:
         axes: dict[Axis, None] = {}
         names: dict[str, None] = {}
 
-        def visit(expr: Expr) -> None:
-            for e in walk(expr):
+        def visit(exprs: Sequence[Expr]) -> None:
+            for e in walk(*exprs):
                 for key in self.deps(e) if not children(e) else ():
                     if isinstance(key, Buffer):
                         buffers[key] = None
@@ -465,13 +465,12 @@ class _Emitter:
         def visit_terms(terms: object) -> None:
             for t in sorted(terms, key=lambda t: t.id):  # type: ignore[call-overload]
                 if isinstance(t, Symbol):
-                    visit(t.expr)
+                    visit([t.expr])
                 elif t not in inner:
                     axes[t] = None
 
+        visit([expr for s in statements([stmt]) for expr in values(s)])
         for s in statements([stmt]):
-            for expr in values(s):
-                visit(expr)
             if isinstance(s, Store):
                 buffers[s.buffer] = None
                 for i in s.index:

@@ -45,7 +45,7 @@ def tiles_of(outer: For, vector_bits: int) -> Tiles | None:
             return None
         for expr in walk(*values(stmt)):
             nodes += 1
-            if not _may_repeat(expr):
+            if nodes > _MOST_NODES or not _may_repeat(expr):
                 return None
             if isinstance(expr, Load):
                 offset = expr.buffer.linear(expr.index)
@@ -55,7 +55,7 @@ def tiles_of(outer: For, vector_bits: int) -> Tiles | None:
                     found[expr] = None
     written = {s.buffer for s in inner.body if isinstance(s, Store)}
     sizes = {b.dtype.itemsize for b in (*written, *(e.buffer for e in found))}
-    if not found or len(found) > _MOST_TILES or nodes > _MOST_NODES or len(sizes) != 1:
+    if not found or len(found) > _MOST_TILES or len(sizes) != 1:
         return None
     read = {e.buffer for s in inner.body for e in walk(*values(s)) if isinstance(e, Load)}
     lanes = vector_bits // (8 * sizes.pop())

@@ -52,14 +52,11 @@ def _loops(loop: For) -> Iterator[For]:
 
 def _widest(loop: For) -> int:
     """Bytes of the widest type that the loop computes with; integers for indices don't count."""
-    widest = 1
-    for stmt in statements(loop.body):
-        for expr in walk(*values(stmt)):
-            if isinstance(expr, Load | Op | Gather) and expr.dtype != I64:
-                widest = max(widest, _width(expr.dtype))
-        if isinstance(stmt, Store):
-            widest = max(widest, _width(stmt.buffer.dtype))
-    return widest
+    every = list(statements(loop.body))
+    roots = [expr for stmt in every for expr in values(stmt)]
+    used = {expr.dtype for expr in walk(*roots) if isinstance(expr, Load | Op | Gather)} - {I64}
+    used.update(stmt.buffer.dtype for stmt in every if isinstance(stmt, Store))
+    return max(map(_width, used), default=1)
 
 
 def _width(dtype: DType) -> int:

@@ -129,6 +129,9 @@ class _Lowering:
         inside = all(
             lo >= 0 and hi <= self.x.aval.shape[d] for (lo, hi), d in zip(bounds, self.lhs[2:], strict=True)
         )
+        apart = plain or len(every) > 1
+        if not apart and self.minimal(every[0], bounds, self.least(every[0])):
+            return
         best: tuple[float, Any, Any] | None = None
         for make_x, make_k in self.layouts(full, bounds):
             x, cost_x = make_x(natural_x if inside else None)
@@ -138,7 +141,7 @@ class _Lowering:
             if best is None or cost < best[0]:
                 best = cost, x, k
         assert best is not None
-        if not plain and len(every) == 1 and self.minimal(every[0], bounds, best[0]):
+        if not apart and self.minimal(every[0], bounds, best[0]):
             return
         x, k = self.placed(best[1], self.x, self.lhs, bounds), self.placed(best[2], self.k, self.rhs, None)
         sums = [self.sum(x, k, phase) for phase in full]
@@ -148,6 +151,12 @@ class _Lowering:
             self.zero()
         for total, plan in zip(sums, plans, strict=True):
             self.block.stmts += self.in_turns(total, plan)
+
+    def least(self, phase: Sequence[Space]) -> float:
+        """Cycles for the products of the plain sum alone."""
+        s, lanes = self.sizes, tile.VECTOR_BYTES // self.out.dtype.itemsize
+        products = s.groups * s.batch * s.outputs * s.inputs * math.prod(p.windows * p.taps for p in phase)
+        return products / lanes / 2
 
     def minimal(self, phase: Sequence[Space], bounds: Sequence[tuple[int, int]], cycles: float) -> bool:
         """Append the convolution by minimal filtering, if that takes fewer cycles."""

@@ -125,11 +125,12 @@ def choose(axes: tuple[Dim, ...], reduced: tuple[Dim, ...], taps: int, itemsize:
             lanes = min(width, 1 << (dim.size.bit_length() - 1))
             if lanes < 2 or (registers > 1 and lanes < width):
                 continue
+            most = best.cycles if best is not None else math.inf
             model = Model(axes, reduced, taps, itemsize, vector, lanes, registers)
-            for blocks in model.candidates():
-                cycles = model.cycles(blocks)
-                if best is None or cycles < best.cycles:
-                    best = Plan(vector, lanes, blocks, cycles)
+            for blocks in model.candidates() if model.least < most else ():
+                cycles = model.cycles(blocks, most)
+                if cycles < most:
+                    best, most = Plan(vector, lanes, blocks, cycles), cycles
     return best
 
 
@@ -158,6 +159,7 @@ class Model:
             self.steps = self.steps // dim.size * turns
         else:
             self.tiles *= turns
+        self.least = self.tiles * self.steps * registers / 2  # cycles for the products alone
         self.factors = [_Factor(axes, reduced, dim, place, lanes, registers, itemsize) for place in (1, 2)]
         larger_a = self.factors[0].total >= self.factors[1].total
         self.outer, self.inner = self.factors if larger_a else self.factors[::-1]
@@ -168,7 +170,6 @@ class Model:
 
     def candidates(self) -> list[tuple[tuple[int, int], ...]]:
         """By how much axes may be unrolled, such that sums and what is loaded for them nearly fill the registers."""
-        found: list[tuple[int, tuple[tuple[int, int], ...]]] = []
         most = REGISTERS * 3 // 4 // self.registers
         counts = {n: _counts(self.axes[n].size) for n in self.others}
         every: list[tuple[tuple[int, int], ...]] = [()]
@@ -180,22 +181,29 @@ class Model:
             for d in counts[q]
             if c * d <= most
         ]
+        a, b = self.factors
+        found: list[tuple[int, tuple[tuple[int, int], ...]]] = []
         for blocks in every:
-            block = math.prod(c for _, c in blocks)
-            held = min(
-                math.prod(c for n, c in blocks if f.steps[n]) * max(f.registers, 1) for f in self.factors
-            )
-            if block <= most and self.registers * block + held < REGISTERS:
+            block, held_a, held_b = 1, max(a.registers, 1), max(b.registers, 1)
+            for n, c in blocks:
+                block *= c
+                held_a *= c if a.steps[n] else 1
+                held_b *= c if b.steps[n] else 1
+            if block <= most and self.registers * block + min(held_a, held_b) < REGISTERS:
                 found.append((block, blocks))
         largest = max(block for block, _ in found)
         return [blocks for block, blocks in found if 2 * block >= largest]
 
-    def cycles(self, blocks: tuple[tuple[int, int], ...]) -> float:
-        """The estimate for all tiles."""
-        block = self.registers * math.prod(c for _, c in blocks)
+    def cycles(self, blocks: tuple[tuple[int, int], ...], most: float = math.inf) -> float:
+        """The estimate for all tiles; if it is at least `most`, anything that is."""
+        block = self.registers
+        for _, count in blocks:
+            block *= count
         issued = 0.0
         for factor in self.factors:
-            count = math.prod(c for n, c in blocks if factor.steps[n])
+            count = 1
+            for n, c in blocks:
+                count *= c if factor.steps[n] else 1
             issued += count * factor.registers * _VECTOR_LOAD if factor.registers else count
         whole, same = float(self.tiles), float(self.again)
         for n, count in blocks:
@@ -207,6 +215,8 @@ class Model:
         work += block * (10.0 if self.inward else 1.0)
         if self.scattered:
             work += block / self.registers * self.lanes * _SCATTER
+        if whole * work >= most:
+            return whole * work
         far, near = self.outer.lines(blocks), self.inner.lines(blocks)
         if far + near <= _NEAR_LINES:
             far /= max(same, 1.0)
