@@ -46,6 +46,7 @@ from wengert.compiler.rewrite import children, statements, values, walk
 _REGISTER_BYTES = 16  # temporaries that LLVM may keep in registers
 _FUSED = ("float32", "float64")  # whose products are added to sums in one operation
 _LEAST_OUTLINE = 4  # loops and operations that are worth a function
+_FEWEST_LANES = 8  # of a vector with a mask, which takes several operations if it is shorter
 _FETCHED_COST = 12.0  # vector additions of an iteration, from which on memory is asked for ahead
 _GRAIN_COST = 20_000.0  # vector additions that are worth handing to a thread
 
@@ -369,9 +370,17 @@ class _Emitter:
         totals = loop.results
         frame.names.update(zip(carried, totals, strict=True))
         if rest.const not in (0, 1):
-            count = b.splat(b.trunc(rest, "i32"), lanes)
-            saved_mask, frame.mask = frame.mask, b.icmp("slt", b.iota(I32.vec(lanes)), count)
-            self._run(frame, stmt, main, lanes)
+            fewer = lanes  # as many as are needed, with which totals go on
+            if rest.const is not None and not stmt.batch:
+                fewer = min(lanes, max(_FEWEST_LANES, 1 << (int(rest.const) - 1).bit_length()))
+            for name in carried:
+                combine, identity = frame.combiners[name]
+                narrow = scalars.reduce_lanes(b, combine, identity.dtype, frame.names[name], fewer)
+                frame.names[name] = narrow
+            count = b.splat(b.trunc(rest, "i32"), fewer)
+            saved_mask = frame.mask
+            frame.mask = b.icmp("slt", b.iota(I32.vec(fewer)), count) if rest.const != fewer else None
+            self._run(frame, stmt, main, fewer)
             frame.mask = saved_mask
         for name in carried:
             combine, identity = frame.combiners[name]

@@ -455,12 +455,19 @@ _REDUCTIONS: dict[str, tuple[str, str, str]] = {
     "or": ("", "or", "or"),
     "xor": ("", "xor", "xor"),
 }
+_METHODS = {"fmaximum": "maximum", "fminimum": "minimum", "and": "and_", "or": "or_"}
 
 
-def reduce_lanes(b: Builder, combine: str, dtype: np.dtype[Any], value: Value) -> Value:
-    """Combine the lanes of a vector to one scalar."""
-    if value.type.lanes == 1:
-        return value
+def reduce_lanes(b: Builder, combine: str, dtype: np.dtype[Any], value: Value, to: int = 1) -> Value:
+    """Combine the lanes of a vector, of which there is a power of two, to so many, by default to one scalar."""
     on_floats, signed, unsigned = _REDUCTIONS[combine]
     op = on_floats if _is_float(dtype) else unsigned if _unsigned(dtype) else signed
-    return b.reduce(op, value)
+    if to == 1 and value.type.bits == 1:
+        return b.reduce(op, value)
+    # halves are operations that LLVM has for every width; its own reductions take it twice the time
+    apply = getattr(b, _METHODS.get(op, op))
+    count = value.type.lanes
+    while count > to:
+        count //= 2
+        value = apply(b.slice_lanes(value, 0, count), b.slice_lanes(value, count, count))
+    return value

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from wengert.backends.smallfloats import FORMATS
 from wengert.compiler.affine import Affine, Axis
 from wengert.compiler.loops import I64, Accumulate, DType, Expr, For, Gather, If, Load, Op, Stmt, Store
+from wengert.compiler.nest import work
 from wengert.compiler.rewrite import statements, values, walk
 
 _FEW = 4  # iterations of a batch that are worth running in lanes
 _LONG = 4  # vectors that a reduction works on at a time, to hide the latency of its additions
+_MUCH = 12.0  # vector additions for each of them, from which on half as many do
 
 
 def lanes_of(loop: For, vector_bits: int) -> int:
@@ -28,7 +30,8 @@ def lanes_of(loop: For, vector_bits: int) -> int:
         return 1
     lanes = vector_bits // (8 * _widest(loop))
     if inner or any(isinstance(s, Accumulate) for s in loop.body):
-        lanes *= _LONG
+        much = work([s for s in statements(loop.body) if not isinstance(s, For)]) >= _MUCH
+        lanes *= _LONG // 2 if much else _LONG
     return min(lanes, 1 << (trips.bit_length() - 1))
 
 
