@@ -22,7 +22,7 @@ from wengert.compiler.loops import (
     Op,
     Piecewise,
 )
-from wengert.compiler.rewrite import children, walk
+from wengert.compiler.rewrite import children, reads
 
 Terms = tuple[tuple[Term, int], ...]
 _FAR_BYTES = 1 << 20  # of a buffer that may not be in the caches near the processor
@@ -388,7 +388,7 @@ class Frame:
 
     def _guarded(self, mask: Value | None, expr: Expr) -> Value:
         """The value of an expression whose memory may only be read where the mask holds."""
-        if not any(isinstance(e, Load | Gather) for e in walk(expr)):
+        if all(isinstance(e, Acc) for e in reads(expr)):
             return self.emit(expr)
         saved, self.mask = self.mask, mask
         self.scopes.append({})
@@ -442,5 +442,7 @@ class Frame:
             seen.add(expr)
             if not varies(expr):
                 self.emit(expr)
-            elif isinstance(expr, Op | Gather):
-                stack.extend(children(expr))
+            elif isinstance(expr, Op):
+                stack += expr.args
+            elif isinstance(expr, Gather):
+                stack += expr.index

@@ -95,7 +95,7 @@ def round_float(kind: str, x: float) -> float:
 def float_text(kind: str, x: float) -> str:
     """A float constant of its kind as LLVM reads it without loss: the bits, of the double for f32 and f64."""
     if kind == "f64" or kind == "f32":
-        return f"0x{struct.unpack('<Q', struct.pack('<d', x))[0]:016X}"
+        return f"0x{struct.pack('>d', x).hex().upper()}"
     if kind == "f16":
         return f"0xH{struct.unpack('<H', struct.pack('<e', round_float(kind, x)))[0]:04X}"
     return f"0xR{struct.unpack('<I', struct.pack('<f', round_float(kind, x)))[0] >> 16:04X}"

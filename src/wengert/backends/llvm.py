@@ -14,10 +14,12 @@ from wengert.backends.irbuilder import I8, I32, I64, PTR, VOID, Module, Value
 from wengert.backends.routines import Routines
 from wengert.compiler.affine import Affine, Axis, Symbol
 from wengert.compiler.loops import (
+    Acc,
     Accumulate,
     Branch,
     Buffer,
     Call,
+    Const,
     Expr,
     For,
     Fortran,
@@ -41,7 +43,7 @@ from wengert.compiler.loops import (
     is_native,
 )
 from wengert.compiler.nest import work
-from wengert.compiler.rewrite import children, statements, values, walk
+from wengert.compiler.rewrite import reads, statements, values, walk
 
 _REGISTER_BYTES = 16  # temporaries that LLVM may keep in registers
 _FUSED = ("float32", "float64")  # whose products are added to sums in one operation
@@ -291,7 +293,7 @@ class _Emitter:
         frame.hoist(roots, varies)
         if len(inner) > 1:
             return
-        offsets = [(e.buffer, e.buffer.linear(e.index)) for e in walk(*roots) if isinstance(e, Load)]
+        offsets = [(e.buffer, e.buffer.linear(e.index)) for e in reads(*roots) if isinstance(e, Load)]
         for s in every:
             if isinstance(s, Store) and all(isinstance(i, Affine) for i in s.index):
                 offsets.append((s.buffer, s.buffer.linear([i for i in s.index if isinstance(i, Affine)])))
@@ -461,13 +463,12 @@ class _Emitter:
 
         def visit(exprs: Sequence[Expr]) -> None:
             for e in walk(*exprs):
-                for key in self.deps(e) if not children(e) else ():
-                    if isinstance(key, Buffer):
-                        buffers[key] = None
-                    elif key not in defined:
-                        names[key] = None
-                if isinstance(e, Gather):
+                if type(e) is Op or type(e) is Const:  # as most are
+                    continue
+                if isinstance(e, Load | Gather):
                     buffers[e.buffer] = None
+                elif isinstance(e, Acc) and e.name not in defined:
+                    names[e.name] = None
                 if isinstance(e, Load | Index | Piecewise):
                     visit_terms(e.axes)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from wengert.backends.smallfloats import FORMATS
 from wengert.compiler.affine import Affine, Axis
-from wengert.compiler.loops import I64, Accumulate, DType, Expr, For, Gather, If, Load, Op, Stmt, Store
+from wengert.compiler.loops import I64, Acc, Accumulate, DType, Expr, For, Gather, If, Load, Op, Stmt, Store
 from wengert.compiler.nest import work
-from wengert.compiler.rewrite import statements, values, walk
+from wengert.compiler.rewrite import reads, statements, values, walk
 
 _FEW = 4  # iterations of a batch that are worth running in lanes
 _LONG = 4  # vectors that a reduction works on at a time, to hide the latency of its additions
@@ -86,7 +86,7 @@ def _leaves(loop: For) -> Iterator[For]:
 
 def _offsets(loop: For) -> Iterator[Affine]:
     for stmt in loop.body:
-        for expr in walk(*values(stmt)):
+        for expr in reads(*values(stmt)):
             if isinstance(expr, Load):
                 yield expr.buffer.linear(expr.index)
         if isinstance(stmt, Store):
@@ -110,8 +110,8 @@ def _repeatable(stmts: list[Stmt]) -> bool:
             return False
         if isinstance(stmt, Accumulate | For):
             return not isinstance(stmt, Accumulate) and _unread(stmts)
-        for expr in walk(*values(stmt)):
-            if isinstance(expr, Load | Gather) and expr.buffer in written:
+        for expr in reads(*values(stmt)):
+            if not isinstance(expr, Acc) and expr.buffer in written:
                 return False
     return True
 
@@ -122,5 +122,5 @@ def _unread(stmts: list[Stmt], own: str = "") -> bool:
     if any(isinstance(s, Store) and s.combine for s in every):
         return False
     written = {s.buffer for s in every if isinstance(s, Store) and s.buffer.kind != own}
-    read = {e.buffer for s in every for e in walk(*values(s)) if isinstance(e, Load | Gather)}
+    read = {e.buffer for s in every for e in reads(*values(s)) if not isinstance(e, Acc)}
     return written.isdisjoint(read)

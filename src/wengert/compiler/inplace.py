@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from wengert.compiler.loops import is_native
-from wengert.compiler.plan import is_loop_code, plan
+from wengert.compiler.plan import plan
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Var
 
 # Operands whose memory may be written to, and the result that has to be there in the end (None: any).
@@ -21,13 +21,14 @@ class Plan:
     """What is decided about the memory of a jaxpr.
 
     roots: the variables bound by equations that are stored; updates: the equations (by id) that write what changes
-    to the memory of their operand; taken: for results, the operand whose memory they take.
+    to the memory of their operand; taken: for results, the operand whose memory they take; loop_code: the equations
+    (by id) whose results can be computed in loops.
     """
 
-    __slots__ = ("_last", "_own", "_position", "roots", "taken", "updates")
+    __slots__ = ("_last", "_own", "_position", "loop_code", "roots", "taken", "updates")
 
-    def __init__(self, roots: set[Var], updates: set[int]):
-        self.roots, self.updates = roots, updates
+    def __init__(self, roots: set[Var], updates: set[int], loop_code: set[int]):
+        self.roots, self.updates, self.loop_code = roots, updates, loop_code
         self.taken: dict[Var, Var] = {}
         self.remember({}, {}, ())
 
@@ -109,8 +110,7 @@ class Planner:
         return found
 
     def _make(self, jaxpr: Jaxpr, owned: Owned) -> Plan:
-        roots, updates = plan(jaxpr, owned)
-        made = Plan(roots, updates)
+        made = Plan(*plan(jaxpr, owned))
         if owned or any(e.primitive.over is not None or e.primitive.kind == "control" for e in jaxpr.eqns):
             _Sharing(self, jaxpr, made, owned).run()  # else nothing could share its memory
         return made
@@ -197,8 +197,8 @@ class _Sharing:
     def lazy(self, eqn: Eqn) -> bool:
         """Whether the equation is computed where it is used."""
         return (
-            eqn.primitive.pull is not None
-            and is_loop_code(eqn)
+            eqn.primitive.pulled
+            and id(eqn) in self.plan.loop_code
             and not any(v in self.plan.roots for v in eqn.outvars)
         )
 
@@ -225,7 +225,7 @@ class _Sharing:
             self.cones.update(dict.fromkeys(eqn.outvars, found))
             self.born.update(dict.fromkeys(eqn.outvars, t))
         else:
-            self.note(t, found, eqn.primitive.pull is not None and is_loop_code(eqn))
+            self.note(t, found, eqn.primitive.pulled and id(eqn) in self.plan.loop_code)
 
     def note(self, t: int, found: dict[Var, bool], loops: bool) -> None:
         """Note that equation t, which is stored, reads these variables; `loops`, by a loop of its own."""
@@ -237,7 +237,7 @@ class _Sharing:
     def updates(self, eqn: Eqn) -> bool:
         """Whether the equation writes what changes to the memory of an operand, or to a copy."""
         over = eqn.primitive.over is not None
-        return over and (id(eqn) in self.plan.updates or eqn.primitive.pull is None)
+        return over and (id(eqn) in self.plan.updates or not eqn.primitive.pulled)
 
     def pairs(self, t: int, eqn: Eqn) -> Iterator[tuple[Var, Var]]:
         """Operands, and the results that may take their memory as far as this equation is concerned."""
@@ -246,7 +246,7 @@ class _Sharing:
             offers = [(eqn.primitive.over, 0)]
         elif eqn.primitive.kind == "control":
             offers = self.planner.offers(eqn)
-        elif eqn.primitive.pull is not None and is_loop_code(eqn) and len(eqn.outvars) == 1:
+        elif eqn.primitive.pulled and id(eqn) in self.plan.loop_code and len(eqn.outvars) == 1:
             # an elementwise operation on a state that the loop owns
             for v, same in self.found[t].items():
                 if same and self.aligned[v] and self.plan.origin(v) in self.owned:

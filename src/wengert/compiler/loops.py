@@ -44,6 +44,7 @@ OPS: dict[str, float] = {
     **dict.fromkeys(("real", "imag", "complex", "conj"), 1),  # see `complexes`
     "mulhi": 2,  # the upper half of the product of two integers
 }
+_SIMPLIFIED = frozenset(("convert", "select", "sign", "and"))  # by `Exprs.op`, whatever their operands are
 COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"))
 # Operations that combine the values of a reduction; their accumulators start from an identity given by
 # `Init`.
@@ -292,7 +293,7 @@ class Exprs:
         return self.op("bitcast", self.const(bits, U64), dtype=dtype)
 
     def const(self, value: Any, dtype: DType) -> Const:
-        scalar = np.asarray(value).astype(dtype)[()]
+        scalar = value if type(value) is dtype.type else np.asarray(value).astype(dtype)[()]
         key = ("const", scalar.tobytes(), dtype)
         node = self._table.get(key)
         if node is None:
@@ -333,54 +334,58 @@ class Exprs:
     def op(self, name: str, *args: Expr, dtype: DType | None = None) -> Expr:
         if dtype is None:
             dtype = BOOL if name in COMPARISONS else args[-1].dtype
-        if (
-            name == "convert"
-            and isinstance(args[0], Const)
-            and args[0].dtype.kind in "iub"
-            and dtype.kind in "iu"
-        ):
-            return self.const(args[0].value, dtype)
-        if name == "select":
-            if isinstance(args[0], Const):
-                return args[1] if args[0].value else args[2]
-            if dtype.kind == "i":
-                args = self._floored(*args)
-                if len(args) == 1:
-                    return args[0]
-        if name == "sign" and isinstance(args[0], Const) and dtype.kind in "iu":
-            return self.const(np.sign(args[0].value), dtype)
-        if name == "and" and dtype == BOOL and _is_below_zero(args[0], args[1]):
-            return args[0]  # what is below zero is not zero
-        if len(args) == 2 and isinstance(args[0], Const) and name in ("mul", "add", "and"):
-            args = (args[1], args[0])
-        if len(args) == 2 and isinstance(args[1], Const):
-            simpler = self._with_const(name, args[0], args[1])
-            if simpler is not None:
-                return simpler
+        simpler: Expr | None = None
+        if name in _SIMPLIFIED:
+            simpler = self._simpler(name, args, dtype)
+        if len(args) == 2 and simpler is None:
+            if isinstance(args[0], Const) and name in ("mul", "add", "and"):
+                args = (args[1], args[0])
+            if isinstance(args[1], Const):
+                simpler = self._with_const(name, args[0], args[1])
+        if simpler is not None:
+            return simpler
         key = (name, args, dtype)
         node = self._table.get(key)
         if node is None:
             assert name in OPS, name
             node = self._table[key] = Op()
             node.name, node.args, node.dtype = name, args, dtype
-            node.axes = args[0].axes.union(*(a.axes for a in args[1:]))
+            node.axes = args[0].axes
+            for a in args[1:]:
+                if not a.axes <= node.axes:
+                    node.axes = node.axes | a.axes
         return node
 
-    def _floored(self, mask: Expr, then: Expr, other: Expr) -> tuple[Expr, ...]:
-        """A choice as it was, or its value: quotients and remainders by powers of two, rounded down, as shifts; and
-        remainders by their neighbours, which hashes and random numbers take, without a product.
+    def _simpler(self, name: str, args: tuple[Expr, ...], dtype: DType) -> Expr | None:
+        """A simpler expression than the operation, for those in `_SIMPLIFIED`; None if there is none."""
+        x = args[0]
+        if name == "and":  # what is below zero is not zero
+            return x if dtype == BOOL and _is_below_zero(x, args[1]) else None
+        if isinstance(x, Const):
+            if name == "select":
+                return args[1] if x.value else args[2]
+            if name == "convert" and x.dtype.kind in "iub" and dtype.kind in "iu":
+                return self.const(x.value, dtype)
+            if name == "sign" and dtype.kind in "iu":
+                return self.const(np.sign(x.value), dtype)
+        elif name == "select" and dtype.kind == "i":
+            return self._floored(*args)
+        return None
+
+    def _floored(self, mask: Expr, then: Expr, other: Expr) -> Expr | None:
+        """The value of a choice: quotients and remainders by powers of two, rounded down, as shifts; and remainders
+        by their neighbours, which hashes and random numbers take, without a product. None for other choices.
 
         They come as those that are rounded towards zero, with a correction where the signs differ.
         """
-        unchanged = (mask, then, other)
         if not isinstance(other, Op) or other.name not in ("rem", "div"):
-            return unchanged
+            return None
         x, divisor = other.args
         if not isinstance(divisor, Const):
-            return unchanged
+            return None
         d = int(divisor.value)
         if d < 2:
-            return unchanged
+            return None
         zero = self.const(0, x.dtype)
         if (
             other.name == "rem"
@@ -388,17 +393,16 @@ class Exprs:
             and then is self.op("add", other, divisor)
         ):
             if d & (d - 1) == 0:
-                return (self.op("and", x, self.const(d - 1, x.dtype)),)
-            near = self._beside_power_of_two(x, d)
-            return unchanged if near is None else (near,)
+                return self.op("and", x, self.const(d - 1, x.dtype))
+            return self._beside_power_of_two(x, d)
         if other.name == "rem" or d & (d - 1):
-            return unchanged
+            return None
         rest = self.op("rem", x, divisor)
         signs = self.op("ne", self.op("sign", x), self.const(1, x.dtype))
         apart = self.op("and", signs, self.op("ne", rest, zero))
         if mask is apart and then is self.op("sub", other, self.const(1, x.dtype)):
-            return (self.op("shr_arithmetic", x, self.const(d.bit_length() - 1, x.dtype)),)
-        return unchanged
+            return self.op("shr_arithmetic", x, self.const(d.bit_length() - 1, x.dtype))
+        return None
 
     def _beside_power_of_two(self, x: Expr, d: int) -> Expr | None:
         """The remainder, rounded down, by d = 2**k - 1 or 2**k + 1, for k of at least half of the bits.

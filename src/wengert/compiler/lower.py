@@ -34,7 +34,6 @@ from wengert.compiler.loops import (
     accumulator,
     is_native,
 )
-from wengert.compiler.plan import is_loop_code
 from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
 
@@ -208,12 +207,12 @@ class Block:
         return self.stmts
 
     def _lower_eqn(self, eqn: Eqn, place: dict[Var, View]) -> None:
-        loop_code = is_loop_code(eqn)
         first = len(self.stmts)
-        if any(v in self.plan.taken for v in eqn.outvars):
+        if self.plan.taken and any(v in self.plan.taken for v in eqn.outvars):
             self.shared.in_place.append(eqn)
         self.eqn = eqn
-        if loop_code and eqn.primitive.pull is not None and id(eqn) not in self.plan.updates:
+        loop_code = id(eqn) in self.plan.loop_code
+        if loop_code and eqn.primitive.pulled and id(eqn) not in self.plan.updates:
             for n, v in enumerate(eqn.outvars):
                 self._producer[v] = (eqn, n)
             for v in eqn.outvars:
@@ -521,12 +520,19 @@ class Block:
         key = (atom, index)
         found = self._memo.get(key)
         if found is None:
-            eqn, n = self._producer[atom]
-            assert eqn.primitive.pull is not None
-            saved, self.output = self.output, n
-            found = eqn.primitive.pull(self, index, *(Operand(self, a) for a in eqn.invars), **eqn.params)
-            self.output = saved
-            self._memo[key] = found
+            found = self._memo[key] = self._pull(*self._producer[atom], index)
+        return found
+
+    def _pull(self, eqn: Eqn, n: int, index: tuple[Coordinate, ...]) -> Expr:
+        """Result n of an equation at an index."""
+        prim = eqn.primitive
+        if prim.scalar is not None:
+            args = [self.value_at(a, index if a.aval.shape else ()) for a in eqn.invars]
+            return self.op(prim.scalar, *args, dtype=eqn.outvars[0].aval.dtype)
+        assert prim.pull is not None
+        saved, self.output = self.output, n
+        found: Expr = prim.pull(self, index, *(Operand(self, a) for a in eqn.invars), **eqn.params)
+        self.output = saved
         return found
 
     def _load(self, view: View, index: tuple[Coordinate, ...]) -> Expr:
@@ -558,11 +564,12 @@ class Block:
 
     def op(self, name: str, *args: Expr, dtype: Any = None) -> Expr:
         """Apply a scalar operation of the loop IR."""
+        dtype = None if dtype is None else np.dtype(dtype)
         if name == "convert" and args[0].dtype == dtype:
             return args[0]
-        if args[-1].dtype.kind == "c" or (dtype is not None and np.dtype(dtype).kind == "c"):
-            return complexes.apply(self, name, args, np.dtype(args[-1].dtype if dtype is None else dtype))
-        return self.exprs.op(name, *args, dtype=None if dtype is None else np.dtype(dtype))
+        if args[-1].dtype.kind == "c" or (dtype is not None and dtype.kind == "c"):
+            return complexes.apply(self, name, args, args[-1].dtype if dtype is None else dtype)
+        return self.exprs.op(name, *args, dtype=dtype)
 
     def const(self, value: Any, dtype: Any) -> Expr:
         """A number."""

@@ -275,7 +275,7 @@ def work(stmts: Sequence[Stmt]) -> float:
         elif isinstance(stmt, If):
             total += 1.0 + work(stmt.body)
         else:
-            total += 1.0 + sum(expr_cost(e) for e in walk(*values(stmt)))
+            total += 1.0 + sum(map(expr_cost, walk(*values(stmt))))
     return total
 
 

@@ -26,7 +26,7 @@ _SMALL_UPDATE = 4  # an operand this many times larger than what changes is upda
 def is_loop_code(eqn: Eqn) -> bool:
     """Whether the equation's results can be computed in loops: it has a rule, and the dtypes are native."""
     prim = eqn.primitive
-    if prim.pull is None and prim.reducer is None:
+    if not prim.pulled and prim.reducer is None:
         return False
     dtypes = {v.aval.dtype for v in (*eqn.invars, *eqn.outvars)}
     return all(is_native(d) and (d.kind != "c" or _has_complex_code(prim, eqn)) for d in dtypes)
@@ -40,7 +40,7 @@ def _has_complex_code(prim: Primitive, eqn: Eqn) -> bool:
 
 def is_pulled(eqn: Eqn) -> bool:
     """Whether the equation's results need not be stored."""
-    return eqn.primitive.pull is not None and is_loop_code(eqn)
+    return eqn.primitive.pulled and is_loop_code(eqn)
 
 
 def scalar_cost(eqn: Eqn) -> float:
@@ -68,17 +68,17 @@ class _Uses:
         return sum(self.by_index.values())
 
 
-def plan(jaxpr: Jaxpr, owned: Collection[Var] = ()) -> tuple[set[Var], set[int]]:
-    """The roots: the variables bound by equations that are stored in memory; and the updates.
+def plan(jaxpr: Jaxpr, owned: Collection[Var] = ()) -> tuple[set[Var], set[int], set[int]]:
+    """The roots: the variables bound by equations that are stored in memory; the updates; and what is loop code.
 
     Results, operands that are read at computed indices or by library routines, and what has no value-at-index
     form are always stored. Other values are stored if computing them again at each use costs more. Updates
-    are equations, by id, that write what changes to memory that holds their operand. `owned` are arguments
-    whose memory may be written to.
+    are equations, by id, that write what changes to memory that holds their operand. Loop code are the equations,
+    by id, for which `is_loop_code` holds. `owned` are arguments whose memory may be written to.
     """
     inputs = {*jaxpr.constvars, *jaxpr.invars}
-    in_loops = {id(e) for e in jaxpr.eqns if is_loop_code(e)}
-    pulled = {id(e) for e in jaxpr.eqns if e.primitive.pull is not None and id(e) in in_loops}
+    loop_code = {id(e) for e in jaxpr.eqns if is_loop_code(e)}
+    pulled = {id(e) for e in jaxpr.eqns if e.primitive.pulled and id(e) in loop_code}
     cost = _flat_costs(jaxpr, pulled)
     uses: dict[Var, _Uses] = {v: _Uses() for e in jaxpr.eqns for v in e.outvars}
     roots = {v for v in jaxpr.outvars if isinstance(v, Var) and v not in inputs}
@@ -95,8 +95,8 @@ def plan(jaxpr: Jaxpr, owned: Collection[Var] = ()) -> tuple[set[Var], set[int]]
             before = small[id(eqn)]
             if before is not None and id(before) in small:
                 roots.add(before.outvars[0])
-        _add_uses(eqn, number, uses, roots, id(eqn) in in_loops)
-    return roots, updates
+        _add_uses(eqn, number, uses, roots, id(eqn) in loop_code)
+    return roots, updates, loop_code
 
 
 def _small_updates(jaxpr: Jaxpr, owned: Collection[Var], pulled: Collection[int]) -> dict[int, Eqn | None]:
@@ -104,6 +104,8 @@ def _small_updates(jaxpr: Jaxpr, owned: Collection[Var], pulled: Collection[int]
 
     For each, by its id, what makes the operand.
     """
+    if all(e.primitive.over is None for e in jaxpr.eqns):
+        return {}
     producer: dict[Atom, Eqn] = {}
     in_memory: set[Atom] = set(owned)
     found: dict[int, Eqn | None] = {}
@@ -126,16 +128,15 @@ def _flat_costs(jaxpr: Jaxpr, pulled: Collection[int]) -> dict[Var, float]:
     """What one element of each variable costs if all that can be computed at its use is."""
     cost: dict[Var, float] = {}
     for eqn in jaxpr.eqns:
-        total = scalar_cost(eqn)
+        total = _LOAD
         if id(eqn) in pulled:
-            # a scalar beside arrays is computed once
-            total += sum(
-                cost.get(a, _LOAD)
-                for a in eqn.invars
-                if isinstance(a, Var) and (a.aval.shape or not eqn.outvars[0].aval.shape)
-            )
+            total = scalar_cost(eqn)
+            for a in eqn.invars:
+                # a scalar beside arrays is computed once
+                if isinstance(a, Var) and (a.aval.shape or not eqn.outvars[0].aval.shape):
+                    total += cost.get(a, _LOAD)
         for v in eqn.outvars:
-            cost[v] = total if id(eqn) in pulled else _LOAD
+            cost[v] = total
     return cost
 
 
@@ -184,16 +185,17 @@ def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], lo
         else:
             theirs = uses[out].by_index
             mine.depth = max(mine.depth, uses[out].depth + 1)
-        for key, elements in theirs.items():
-            if access == "same" and atom.aval.shape:
-                mine.by_index[key] = elements
-            elif atom.aval.shape:
+        if not atom.aval.shape:
+            if theirs:
+                mine.by_index[()] = 1
+                # every loop that uses it would have code for it
+                mine.beside_arrays = mine.beside_arrays or looped or bool(out.aval.shape)
+        elif access == "same":
+            mine.by_index.update(theirs)
+        else:
+            for key, elements in theirs.items():
                 most = elements
                 if access != "repeated" and not looped:
                     # what is used several times stays so under a view
                     most = min(elements, atom.aval.size * max(elements // max(out.aval.size, 1), 1))
                 mine.by_index[(key, number)] = most
-            else:
-                mine.by_index[()] = 1
-                # every loop that uses it would have code for it
-                mine.beside_arrays = mine.beside_arrays or looped or bool(out.aval.shape)

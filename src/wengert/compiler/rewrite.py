@@ -129,15 +129,13 @@ class Rewriter:
         return tuple((self.affine(a), lo, hi) for a, lo, hi in conditions)
 
     def visit(self, expr: Expr) -> Expr:
+        if isinstance(expr, Op):
+            args = tuple([self(a) for a in expr.args])
+            return expr if args == expr.args else self.exprs.op(expr.name, *args, dtype=expr.dtype)
         if isinstance(expr, Const | Acc):
             return expr
         if isinstance(expr, Load):
             return self.load(expr)
-        if isinstance(expr, Op):
-            args = [self(a) for a in expr.args]
-            if all(a is b for a, b in zip(args, expr.args, strict=True)):
-                return expr
-            return self.exprs.op(expr.name, *args, dtype=expr.dtype)
         if isinstance(expr, Gather):
             return self.exprs.gather(expr.buffer, [self(i) for i in expr.index])
         if isinstance(expr, Index):

@@ -29,25 +29,25 @@ def simplify(jaxpr: Jaxpr) -> Jaxpr:
     known: dict[Any, list[Var]] = {}
     for eqn in eqns:
         place = apart.get(eqn.outvars[0], 0) if eqn.outvars else 0
-        eqn = eqn.replace([_read(renamed, a) for a in eqn.invars])
+        eqn = _renamed(eqn, renamed)
         if eqn.primitive.kind == "control":
             eqn = eqn.replace(params={k: _simplify_param(v) for k, v in eqn.params.items()})
             if "num_consts" in eqn.params:
                 hoisted, eqn = _hoist_invariants(eqn)
                 for h in hoisted:
-                    _merge(h.replace([_read(renamed, a) for a in h.invars]), known, renamed, simpler, place)
-                eqn = eqn.replace([_read(renamed, a) for a in eqn.invars])
+                    _merge(_renamed(h, renamed), known, renamed, simpler, place)
+                eqn = _renamed(eqn, renamed)
             if eqn.params.get("num_carry") is not None and eqn.params["length"] > 1:
                 early, eqn, late = split_products(eqn)
                 for e in early:
                     _merge(e, known, renamed, simpler, place)
-                _merge(eqn.replace([_read(renamed, a) for a in eqn.invars]), known, renamed, simpler, place)
-                for e in late:
-                    _merge(e.replace([_read(renamed, a) for a in e.invars]), known, renamed, simpler, place)
+                for e in (eqn, *late):
+                    _merge(_renamed(e, renamed), known, renamed, simpler, place)
                 continue
         _merge(eqn, known, renamed, simpler, place)
     outvars = [_read(renamed, a) for a in outvars]
-    simpler, _ = prune_eqns(simpler, outvars)
+    if simpler != eqns:
+        simpler, _ = prune_eqns(simpler, outvars)
     return jaxpr.replace(eqns=turn_products(simpler, outvars), outvars=outvars)
 
 
@@ -55,6 +55,13 @@ def _read(env: dict[Var, Atom], atom: Atom) -> Atom:
     while isinstance(atom, Var) and atom in env:
         atom = env[atom]
     return atom
+
+
+def _renamed(eqn: Eqn, env: dict[Var, Atom]) -> Eqn:
+    """The equation with its operands as `_read` finds them."""
+    if env.keys().isdisjoint(eqn.invars):
+        return eqn
+    return eqn.replace([_read(env, a) for a in eqn.invars])
 
 
 def _simplify_param(value: Any) -> Any:
@@ -66,7 +73,12 @@ def _simplify_param(value: Any) -> Any:
 
 
 def _flatten(
-    jaxpr: Jaxpr, env: dict[Var, Atom], eqns: list[Eqn], apart: dict[Var, int], place: int = 0
+    jaxpr: Jaxpr,
+    env: dict[Var, Atom],
+    eqns: list[Eqn],
+    apart: dict[Var, int],
+    place: int = 0,
+    called: bool = False,
 ) -> None:
     """Append the equations of a jaxpr, with calls replaced by what they call; `env` renames variables.
 
@@ -74,22 +86,23 @@ def _flatten(
     of their equations, and only equations of one call are merged.
     """
     for eqn in jaxpr.eqns:
-        invars = [_read(env, a) for a in eqn.invars]
         inner = expansion(eqn)
         if inner is None and eqn.primitive.kind == "call":
             inner = without_constants(next(iter(subjaxprs(eqn.params))))
         if inner is None:
-            # a jaxpr that is called twice binds fresh variables each time
-            outvars = [Var(v.aval) for v in eqn.outvars]
-            env.update(zip(eqn.outvars, outvars, strict=True))
-            eqns.append(eqn.replace(invars, outvars=outvars))
-            if place and outvars:
-                apart[outvars[0]] = place
+            eqn = _renamed(eqn, env)
+            if called:  # a jaxpr that is called twice binds fresh variables each time
+                outvars = [Var(v.aval) for v in eqn.outvars]
+                env.update(zip(eqn.outvars, outvars, strict=True))
+                eqn = eqn.replace(outvars=outvars)
+            eqns.append(eqn)
+            if place and eqn.outvars:
+                apart[eqn.outvars[0]] = place
             continue
-        local: dict[Var, Atom] = dict(zip(inner.invars, invars, strict=True))
+        local: dict[Var, Atom] = dict(zip(inner.invars, [_read(env, a) for a in eqn.invars], strict=True))
         start = len(eqns)
         alone = eqn.params.get("prevent_cse", False)
-        _flatten(inner, local, eqns, apart, len(eqns) + 1 if alone else place)
+        _flatten(inner, local, eqns, apart, len(eqns) + 1 if alone else place, called=True)
         if eqn.source is not None:
             for e in eqns[start:]:
                 e.source = e.source or eqn.source
@@ -100,9 +113,8 @@ def _merge(
     eqn: Eqn, known: dict[Any, list[Var]], renamed: dict[Var, Atom], out: list[Eqn], place: int
 ) -> None:
     """Append an equation, or rename its results to those of an equal one."""
-    key = _key(eqn)
+    key = _key(eqn, place)
     if key is not None:
-        key = (*key, place)
         earlier = known.get(key)
         if earlier is not None:
             renamed.update(zip(eqn.outvars, earlier, strict=True))
@@ -111,13 +123,13 @@ def _merge(
     out.append(eqn)
 
 
-def _key(eqn: Eqn) -> Any:
+def _key(eqn: Eqn, place: int) -> Any:
     """What equal equations have in common; None if the equation can't be merged."""
     if eqn.primitive.kind == "control" or eqn_effects(eqn):
         return None
-    atoms = tuple((repr(a.val), a.aval) if isinstance(a, Literal) else a for a in eqn.invars)
+    atoms = [(repr(a.val), a.aval) if isinstance(a, Literal) else a for a in eqn.invars]
     try:
-        key = (eqn.primitive, atoms, tuple(sorted(eqn.params.items())))
+        key = (eqn.primitive, place, *atoms, *sorted(eqn.params.items()))
         hash(key)
     except TypeError:
         return None

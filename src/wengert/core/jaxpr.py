@@ -224,6 +224,8 @@ def subjaxprs(params: Mapping[str, Any]) -> Iterator[ClosedJaxpr]:
 def eqn_effects(eqn: Eqn) -> frozenset[str]:
     """What the equation does beside computing its results, e.g. {"ordered", "debug"}."""
     effects = eqn.primitive.effects(**eqn.params) if eqn.primitive.effects else frozenset()
+    if not eqn.params:  # as of most
+        return effects
     for sub in subjaxprs(eqn.params):
         effects |= sub.effects
     return effects

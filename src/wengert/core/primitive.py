@@ -68,7 +68,9 @@ class Primitive:
         for each operand how it is read (one word for all, a sequence, or a function of the params and the
         number of operands).
     scalar
-        for elementwise primitives the scalar operation of the loop IR, which `pull` applies.
+        for elementwise primitives, in place of `pull`, the scalar operation of the loop IR that they are.
+    pulled
+        computed: whether there is one of the two.
     reducer(dtype) -> (combine, identity)
         for reductions over `axes` (a parameter): the combining operation of the loop IR and the value to start
         from, for operands of this dtype.
@@ -110,6 +112,7 @@ class Primitive:
         "name",
         "over",
         "pull",
+        "pulled",
         "real_code",
         "reducer",
         "scalar",
@@ -152,6 +155,7 @@ class Primitive:
         self.linearize = linearize
         self.batch = batch
         self.pull = pull
+        self.pulled = pull is not None or scalar is not None
         self.emit = emit
         self.over = over
         self.expand = expand

@@ -15,7 +15,7 @@ from wengert.core.avals import ShapedArray
 from wengert.core.jaxpr import Atom, ClosedJaxpr, Eqn, Jaxpr, Literal, Var, check_jaxpr
 from wengert.core.leaks import check_leaks
 from wengert.core.primitive import Primitive
-from wengert.core.trace import Trace, Tracer, current_trace, get_aval, using_trace
+from wengert.core.trace import Trace, Tracer, current_trace, get_aval, result_avals, using_trace
 from wengert.errors import UnexpectedTracerError
 
 
@@ -108,12 +108,15 @@ class StagingTrace(Trace):
             raise UnexpectedTracerError(f"{prim.name} is applied in a trace that has ended")
         atoms = [self.atom(a) for a in args]
         try:
-            out = prim.abstract_eval(*(a.aval for a in atoms), **params)
+            avals = [a.aval for a in atoms]
+            remembered = (
+                not params and type(prim) is Primitive
+            )  # the rules of users' primitives may show something
+            out = result_avals(prim, avals, params) if remembered else prim.abstract_eval(*avals, **params)
         except (TypeError, ValueError) as error:
             raise _source.user_context(error) from None
         source = _line.get() or _source.current_frame()
-        avals = out if prim.multiple_results else [out]
-        outvars = [Var(aval) for aval in avals]
+        outvars = [Var(aval) for aval in (out if prim.multiple_results else [out])]
         self.eqns.append(Eqn(prim, atoms, params, outvars, source))
         tracers = [StagedTracer(self, v, source) for v in outvars]
         return tracers if prim.multiple_results else tracers[0]
@@ -122,9 +125,9 @@ class StagingTrace(Trace):
         """The jaxpr of what has been recorded, with results `outs`."""
         outvars = [self.atom(o) for o in outs]
         self.finished = True
-        used = {a for e in self.eqns for a in e.invars if isinstance(a, Var)} | {
-            a for a in outvars if isinstance(a, Var)
-        }
+        used: set[Atom] = set(outvars)
+        for eqn in self.eqns:
+            used.update(eqn.invars)
         consts = [(v, c) for v, c in self.constvars if v in used]
         jaxpr = Jaxpr([v for v, _ in consts], invars, outvars, self.eqns, name or self.name)
         if current().enable_checks:

@@ -185,7 +185,7 @@ class EvalTrace(Trace):
         if prim.compiled and not settings.disable_jit:
             return _compiled_call(prim, args, params)
         try:
-            out_avals = _eager_avals(prim, avals, params)
+            out_avals = result_avals(prim, avals, params)
         except (TypeError, ValueError) as error:
             raise _source.user_context(error) from None
         token = _enter_quiet(_QUIET)
@@ -272,7 +272,7 @@ except (ImportError, AttributeError):  # another release of NumPy
 _aval_memo: dict[Any, Any] = {}
 
 
-def _eager_avals(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]) -> Any:
+def result_avals(prim: Primitive, avals: Sequence[ShapedArray], params: dict[str, Any]) -> Any:
     """The avals of the results; remembered, since abstract evaluation takes longer than many an operation."""
     key = (prim, *avals, *params.items()) if params else (prim, *avals)
     try:

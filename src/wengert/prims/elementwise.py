@@ -86,11 +86,6 @@ def elementwise(
             return out, Zero.of(out)
         return out, broadcast_scalar(total, out.aval.shape)
 
-    def default_pull(ctx: Any, index: Any, *operands: Any, **params: Any) -> Any:
-        dtype = operands[0].aval.dtype
-        args = [read(index, o) for o in operands]
-        return ctx.op(scalar, *args, dtype=dtype if result is None else result(dtype))
-
     prim = Primitive(
         name,
         "elementwise",
@@ -99,7 +94,7 @@ def elementwise(
         jvp=jvp or default_jvp,
         transpose=_transposing(transposes) if transposes else None,
         batch=batch or (lambda axis, args, dims, **params: batch_elementwise(prim, axis, args, dims, params)),
-        pull=pull or (default_pull if scalar else None),
+        pull=pull,
         emit=_calling(loop, part) if loop else None,
         expand=expand,
         access="same" if pull or scalar or loop else "stored",

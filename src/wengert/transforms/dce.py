@@ -16,15 +16,14 @@ def prune_eqns(eqns: Sequence[Eqn], outvars: Sequence[Atom]) -> tuple[list[Eqn],
     used = {v for v in outvars if isinstance(v, Var)}
     kept: list[Eqn] = []
     for eqn in reversed(eqns):
-        wanted = [v in used for v in eqn.outvars]
-        if not any(wanted) and not eqn_effects(eqn):
+        if used.isdisjoint(eqn.outvars) and not eqn_effects(eqn):
             continue
         new: Eqn | None = eqn
         if eqn.primitive.dce is not None:
-            _, new = eqn.primitive.dce(wanted, eqn)
+            _, new = eqn.primitive.dce([v in used for v in eqn.outvars], eqn)
         if new is not None:
             kept.append(new)
-            used.update(v for v in new.invars if isinstance(v, Var))
+            used.update([v for v in new.invars if isinstance(v, Var)])
     return kept[::-1], used
 
 
