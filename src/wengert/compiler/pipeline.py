@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from wengert.compiler import memory, nest, partial, verify
+from wengert.compiler import joining, memory, nest, partial, verify
 from wengert.compiler.inplace import Plan
 from wengert.compiler.loops import Branch, Buffer, Call, Loop, Program, Stmt, Ufunc, View
 from wengert.compiler.lower import Block, Shared
@@ -70,7 +70,7 @@ def compile_jaxpr(
             verify.verify(program, placed=name == "memory")
 
     done("lower")
-    program.body = nest.nest(program.body, shared.exprs)
+    program.body = joining.join(nest.nest(program.body, shared.exprs), shared.exprs)
     done("nest")
     memory.contract(program, shared.exprs)
     done("contract")
