@@ -52,6 +52,12 @@ def test_rows_with_reductions() -> None:
     assert len(loops(program.body)) == 1
 
 
+def test_what_comes_before() -> None:
+    program = check(lambda x, w: jnp.tanh(x) @ w, draw(32, 128), draw(128, 64))
+    (loop,) = loops(program.body)
+    assert loop.parallel
+
+
 def test_the_step_of_a_loop() -> None:
     def recurrent(x: Any, w: Any, inputs: Any) -> Any:
         return lax.scan(lambda c, v: (jnp.tanh(c @ w + v), None), x, inputs)[0]

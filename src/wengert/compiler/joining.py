@@ -1,8 +1,9 @@
-"""Loops over blocks of rows, and the loop after them over these rows: one loop.
+"""Loops over blocks of rows, and the loops before and after them over these rows: one loop.
 
 A product of matrices is formed in blocks of rows. What follows it, a bias and an activation, say, reads each row once;
 done block by block it finds them in the cache, and in a parallel loop it is the thread that has made them which reads
-them. So the loop over rows is cut into blocks and goes to the end of each iteration of the loop before it.
+them. So the loop over rows is cut into blocks and goes to the end of each iteration of the loop before it; or, if it
+makes what the blocks are computed from, to the beginning.
 """
 
 from __future__ import annotations
@@ -53,21 +54,22 @@ def join(stmts: Sequence[Stmt], exprs: Exprs) -> list[Stmt]:
 
 def _joined(first: Stmt, then: Stmt, exprs: Exprs) -> For | None:
     """Two loops as one; None if that is not possible, or not worth it."""
-    if not (isinstance(first, For) and isinstance(then, For) and first.parallel):
+    if not (isinstance(first, For) and isinstance(then, For) and _is_plain(first) and _is_plain(then)):
         return None
-    if not (_is_plain(first) and _is_plain(then)) or then.hi % first.hi:
+    blocks, rows = (first, then) if work([first]) > work([then]) else (then, first)
+    if not blocks.parallel or rows.hi % blocks.hi or work([rows]) * _LIGHT > work([blocks]):
         return None
-    size = then.hi // first.hi
-    rows = any(isinstance(s, For) for s in then.body)
-    if (not rows and size < _LONG) or work([then]) * _LIGHT > work([first]):
-        return None
-    if not _by_blocks(first, then, size):
+    size = rows.hi // blocks.hi
+    has_loops = any(isinstance(s, For) for s in rows.body)
+    if (not has_loops and size < _LONG) or not _by_blocks(blocks, rows, size):
         return None
     inner = Axis(size)
-    place = Affine.of(first.axis) * size + (Affine.of(inner) if size > 1 else 0)
-    moved = [_moved(s, Substitute(exprs, {then.axis: place})) for s in then.body]
-    whole = copy.copy(first)
-    whole.body = [*first.body, *([For(inner, 0, size, moved)] if size > 1 else moved)]
+    place = Affine.of(blocks.axis) * size + (Affine.of(inner) if size > 1 else 0)
+    moved = [_moved(s, Substitute(exprs, {rows.axis: place})) for s in rows.body]
+    if size > 1:
+        moved = [For(inner, 0, size, moved)]
+    whole = copy.copy(blocks)
+    whole.body = [*blocks.body, *moved] if blocks is first else [*moved, *blocks.body]
     return whole
 
 
@@ -100,15 +102,15 @@ class _Access:
         self.start, self.end = rest.bounds(box)
 
 
-def _by_blocks(first: For, then: For, size: int) -> bool:
-    """Whether iteration r of the first loop, and iterations size * r and on of the next one, have to do with the same
-    memory, and no others have; and whether there is such memory."""
-    made, used = _accesses(first), _accesses(then)
+def _by_blocks(blocks: For, rows: For, size: int) -> bool:
+    """Whether iteration r of one loop, and iterations size * r and on of the other, have to do with the same memory,
+    and no others have; and whether there is such memory."""
+    made, used = _accesses(blocks), _accesses(rows)
     shared = False
     for buffer, (written, accesses) in made.items():
         if buffer not in used or not (written or used[buffer][0]):
             continue
-        shared = shared or written
+        shared = True
         before, after = accesses, used[buffer][1]
         if None in before or None in after:
             return False
