@@ -14,7 +14,8 @@ import wengert
 from wengert import lax
 from wengert.compiler import convolve, winograd
 from wengert.compiler.interpret import interpret
-from wengert.compiler.loops import Call, Stmt, Store
+from wengert.compiler.loops import Call, Loop, Stmt, Store
+from wengert.compiler.memory import accessed
 from wengert.compiler.pipeline import compile_jaxpr
 from wengert.compiler.rewrite import statements
 from wengert.config import current
@@ -363,3 +364,38 @@ def test_lengths_of_transforms() -> None:
                 rest //= p
         assert rest == 1, n
         assert n <= found <= 2 * n
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(24, 40), (48, 33), (64, 64)])
+def test_filters_along_three_axes_go_axis_by_axis(inputs: int, outputs: int) -> None:
+    x, k = normal((2, 5, 6, 7, inputs)), normal((3, 3, 3, inputs, outputs), seed=1)
+    layout = ("NDHWC", "DHWIO", "NDHWC")
+    found, exact = (
+        np.asarray(
+            wengert.jit(
+                lambda x, k, p=precision: lax.conv_general_dilated(
+                    x, k, (1, 1, 1), "SAME", dimension_numbers=layout, precision=p
+                )
+            )(x, k)
+        )
+        for precision in (None, lax.Precision.HIGHEST)
+    )
+    assert not np.array_equal(found, exact)
+    np.testing.assert_allclose(found, exact, atol=2e-6 * np.abs(exact).max())
+
+
+def test_kernels_at_points_leave_a_loop_that_does_not_change_them() -> None:
+    def run(x: Any, k: Any) -> Any:
+        layout = ("NHWC", "HWIO", "NHWC")
+
+        def step(c: Any, _: Any) -> Any:
+            return lax.conv_general_dilated(c, k, (1, 1), "SAME", dimension_numbers=layout), None
+
+        return lax.scan(step, x, None, length=3)[0]
+
+    x, k = normal((1, 8, 8, 64)), normal((3, 3, 64, 64))
+    program = compile_jaxpr(wengert.jit(run).trace(x, k).jaxpr.jaxpr).program
+    (kernels,) = [buffer for buffer in program.args if buffer.shape == k.shape]
+    loop = next(s for s in program.body if isinstance(s, Loop))
+    assert kernels in {b for s in statements(program.body) for b in accessed(s)}
+    assert kernels not in {b for s in statements(loop.body) for b in accessed(s)}

@@ -58,11 +58,12 @@ def leave(loop: Loop) -> list[Stmt]:
 
 
 def written(stmt: Stmt) -> set[Buffer]:
-    """The buffers that a statement, or one inside of it, writes to; pointers that an inner loop moves included."""
+    """The buffers that a statement, or one inside of it, writes to; pointers that an inner loop moves included, and
+    not what is local, and gone when the statement ends."""
     found: set[Buffer] = set()
     for s in statements([stmt]):
         if isinstance(s, Store):
-            found.add(s.buffer)
+            found.update([s.buffer] if s.buffer.kind != "local" else [])
         elif isinstance(s, Call):
             found.update(v.buffer for v in s.outputs)
         elif isinstance(s, Loop):

@@ -21,7 +21,7 @@ import numpy as np
 
 from wengert.compiler import gemm, nest, tile
 from wengert.compiler.affine import Affine, Axis
-from wengert.compiler.loops import Expr, For, Stmt, Store
+from wengert.compiler.loops import Buffer, Expr, For, Stmt, Store
 from wengert.compiler.tile import Place
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _ERRORS = {(2, 1): {2: 1.05}, (3, 1): {2: 0.8, 4: 1.7}, (3, 2): {2: 0.8, 4: 1.4}
 _ERROR = 2.0  # what is accepted
 _CHANNELS = 24  # of inputs and of results, from which filters are worth their code
 # Where polynomials are evaluated, besides at infinity. Their powers are exact, and as small as can be.
+_WRITTEN_OUT = 2  # axes, up to which all is written out for a tile
 _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 _BLOCK_BYTES = 1 << 19  # of what is computed of a block of tiles
 _FEWEST = 24  # tiles in a block: each reads all kernels
@@ -200,6 +201,13 @@ class Data(NamedTuple):
     strides: tuple[int, ...]
 
 
+class Grid(NamedTuple):
+    """Vectors at regular places: how far apart they are along each spatial axis."""
+
+    place: Place
+    steps: tuple[int, ...]
+
+
 def lower(block: Block, problem: Problem, plan: Plan, out: Data, x: Data, k: Data) -> None:
     """Append a convolution. Channels of x, and results in k, are neighbours in memory."""
     _Lowering(block, problem, plan, out, x, k).run()
@@ -223,6 +231,13 @@ class _Lowering:
             whole * self.points * problem.outputs,
             whole * pixels * problem.outputs,
         ]
+        self.staged = sum(f.points > 1 for f in plan.filters) > _WRITTEN_OUT
+        if self.staged:  # and what is between the axes
+            rooms = (
+                (_between([f.data for f in plan.filters]), problem.inputs),
+                (_between([f.result for f in plan.filters]), problem.outputs),
+            )
+            self.parts.append(max(values * self.piece(width) for values, width in rooms))
 
     def run(self) -> None:
         self.kernels = self.kernel_points()
@@ -238,28 +253,66 @@ class _Lowering:
         for (start, sizes), count in zip(splits, [self.size] * bool(whole) + [left], strict=False):
             self.blocks(start, sizes, count)
 
+    def piece(self, width: int) -> int:
+        """How many of so many channels go through the axes at a time: what is between stays in the first cache."""
+        lanes = tile.VECTOR_BYTES // self.dtype.itemsize
+        return next((n for n in (2 * lanes, lanes) if width % n == 0), width)
+
     # ---- kernels
 
     def kernel_points(self) -> Place:
-        """Kernels at points, as panels of each point's matrix."""
+        """Kernels at points, as panels of each point's matrix. One axis after the other: that is little code, and
+        kernels are few."""
         p = self.p
         buffer = self.block.shared.temp([self.points * p.inputs * p.outputs], self.dtype)
         matrices = [f.kernel for f in self.filters]
+        room = Place(Buffer([_between(matrices) * self.width], self.dtype, "local", "w"), Affine())
+        steps = tuple(_steps([f.points for f in self.filters], p.inputs * p.outputs))
 
         def panel(number: Affine, width: int) -> list[Stmt]:
-            row, lane = Axis(p.inputs, "c"), Axis(width, "k")
+            row = Axis(p.inputs, "c")
             first = number * self.width
-            at = self.k.place.offset + first + Affine.of(lane) + Affine.of(row) * self.k.strides[1]
-            values = self.loads(self.k, at, [m.shape[1] for m in matrices])
-            to = first * p.inputs + Affine.of(row) * width + Affine.of(lane)
-            stores: list[Stmt] = [
-                Store(buffer, (to + n * p.inputs * p.outputs,), value)
-                for n, value in enumerate(self.applied(matrices, values).flat)
-            ]
-            return [For(row, 0, p.inputs, [For(lane, 0, width, stores)], lanes=1)]
+            at = self.k.place.offset + first + Affine.of(row) * self.k.strides[1]
+            source = Grid(self.k.place._replace(offset=at), self.k.strides[2:])
+            to = Grid(Place(buffer, first * p.inputs + Affine.of(row) * width), steps)
+            return [For(row, 0, p.inputs, self.stages(matrices, source, to, room, width), lanes=1)]
 
         self.block.stmts += [nest.parallelise(s) for s in gemm.parts(p.outputs, self.width, "p", panel)]
         return Place(buffer, Affine())
+
+    def stages(self, matrices: Sequence[Any], source: Grid, to: Grid, room: Place, width: int) -> list[Stmt]:
+        """Loops that apply matrices along the axes of a grid, one after the other, with what is between in `room`."""
+        sizes = [m.shape[1] for m in matrices]
+        order = [n for n in _order(matrices) if matrices[n].size > 1]
+        found: list[Stmt] = []
+        for n in order:
+            sizes[n] = len(matrices[n])
+            target = to
+            if n != order[-1]:
+                target = Grid(room, tuple(_steps(sizes, width)))
+                room = room._replace(offset=room.offset + math.prod(sizes) * width)
+            axes = [Axis(size, f"s{i}") if i != n and size > 1 else None for i, size in enumerate(sizes)]
+            lane = Axis(width, "k")
+            moves = [(axis, i) for i, axis in enumerate(axes) if axis is not None]
+            at, place = (
+                sum((Affine.of(axis) * g.steps[i] for axis, i in moves), g.place.offset + Affine.of(lane))
+                for g in (source, target)
+            )
+            line = [
+                self.exprs.load(source.place.buffer, (at + i * source.steps[n],))
+                for i in range(matrices[n].shape[1])
+            ]
+            stores: list[Stmt] = [
+                Store(target.place.buffer, (place + i * target.steps[n],), self.combined(row, line))
+                for i, row in enumerate(matrices[n])
+            ]
+            body: list[Stmt] = [For(lane, 0, width, stores)]
+            for axis in reversed(axes):
+                if axis is not None:
+                    body = [For(axis, 0, axis.size, body, lanes=1)]
+            found += body
+            source = target
+        return found
 
     # ---- blocks
 
@@ -320,20 +373,46 @@ class _Lowering:
         """The data of a block at points."""
         p, tiles = self.p, math.prod(sizes)
         axes, where, number = _over(sizes)
-        channel = Axis(p.inputs, "c")
-        at = self.x.place.offset + Affine.of(channel)
+        at = self.x.place.offset
         steps = [1, *(f.results * s for f, s in zip(self.filters, p.strides, strict=True))]
         strides = [self.x.strides[0], *self.x.strides[2:]]
         for begin, i, step, stride in zip(first, where, steps, strides, strict=True):
             at = at + (begin + i) * (step * stride)
-        matrices = [f.data for f in self.filters]
-        values = self.loads(self.x, at, [m.shape[1] for m in matrices])
-        place = to + number * p.inputs + Affine.of(channel)
-        body: list[Stmt] = [
-            Store(self.memory, (place + n * (tiles * p.inputs),), value)
-            for n, value in enumerate(self.applied(matrices, values).flat)
-        ]
-        return _around(axes, [For(channel, 0, p.inputs, body)])
+        source = Grid(self.x.place._replace(offset=at), self.x.strides[2:])
+        points = _steps([f.points for f in self.filters], tiles * p.inputs)
+        target = Grid(Place(self.memory, to + number * p.inputs), tuple(points))
+        room = Place(self.memory, to + sum(self.parts[:3]))
+        return self.transformed(axes, [f.data for f in self.filters], source, target, room, p.inputs)
+
+    def transformed(
+        self,
+        axes: Sequence[Axis],
+        matrices: Sequence[Any],
+        source: Grid,
+        to: Grid,
+        room: Place,
+        width: int,
+    ) -> list[Stmt]:
+        """Loops over tiles that apply matrices: written out for a tile, or axis by axis if that is too much code."""
+        if self.staged:
+            part = self.piece(width)
+            piece = Axis(width // part, "n")
+            source, to = (
+                g._replace(place=g.place._replace(offset=g.place.offset + Affine.of(piece) * part))
+                for g in (source, to)
+            )
+            body = self.stages(matrices, source, to, room, part)
+            for axis in reversed([*axes, piece]):
+                body = [For(axis, 0, axis.size, body, ordered=True, lanes=1)]
+            return body
+        channel = Axis(width, "c")
+        at, place = source.place.offset + Affine.of(channel), to.place.offset + Affine.of(channel)
+        values = self.loads(source, at, [m.shape[1] for m in matrices])
+        stores: list[Stmt] = []
+        for index, value in np.ndenumerate(self.applied(matrices, values)):
+            shift = sum(i * s for i, s in zip(index, to.steps, strict=True))
+            stores.append(Store(to.place.buffer, (place + shift,), value))
+        return _around(axes, [For(channel, 0, width, stores)])
 
     def results(
         self, first: list[Affine], sizes: list[int], products: Affine, out: Data, origin: list[Affine]
@@ -341,28 +420,21 @@ class _Lowering:
         """The results of a block, from its products; `origin` is the place of the first tile in `out`."""
         p, tiles = self.p, math.prod(sizes)
         matrices = [f.result for f in self.filters]
+        points = tuple(_steps([f.points for f in self.filters], tiles * p.outputs))
+        room = Place(self.memory, products + sum(self.parts[1:3]))
         found: list[Stmt] = []
         for kept, ranges in self.cuts(first, sizes):
             axes, where, number = _over(sizes, ranges)
-            channel = Axis(p.outputs, "k")
-            at = products + number * p.outputs + Affine.of(channel)
-            values = np.empty([f.points for f in self.filters], object)
-            for n in range(self.points):
-                place = (at + n * (tiles * p.outputs),)
-                values.flat[n] = self.exprs.load(self.memory, place)
-            to = out.place.offset + Affine.of(channel) * out.strides[1]
+            to = out.place.offset
             steps = [1, *(f.results for f in self.filters)]
             for begin, i, step, stride in zip(
                 origin, where, steps, (out.strides[0], *out.strides[2:]), strict=True
             ):
                 to = to + (begin + i) * (step * stride)
             cut = [m[:n] for m, n in zip(matrices, kept, strict=True)]
-            totals = self.applied(cut, values)
-            body: list[Stmt] = []
-            for index, value in np.ndenumerate(totals):
-                shift = sum(i * s for i, s in zip(index, out.strides[2:], strict=True))
-                body.append(Store(out.place.buffer, (to + shift,), value))
-            found += _around(axes, [For(channel, 0, p.outputs, body)])
+            source = Grid(Place(self.memory, products + number * p.outputs), points)
+            target = Grid(out.place._replace(offset=to), out.strides[2:])
+            found += self.transformed(axes, cut, source, target, room, p.outputs)
         return found
 
     def cuts(
@@ -408,18 +480,17 @@ class _Lowering:
 
     # ---- matrices
 
-    def loads(self, data: Data, at: Affine, sizes: Sequence[int]) -> Any:
+    def loads(self, grid: Grid, at: Affine, sizes: Sequence[int]) -> Any:
         """The elements around an offset, so many along each spatial axis."""
         found = np.empty(sizes, object)
         for index in np.ndindex(*sizes):
-            shift = sum(i * s for i, s in zip(index, data.strides[2:], strict=True))
-            found[index] = self.exprs.load(data.place.buffer, (at + shift,))
+            shift = sum(i * s for i, s in zip(index, grid.steps, strict=True))
+            found[index] = self.exprs.load(grid.place.buffer, (at + shift,))
         return found
 
     def applied(self, matrices: Sequence[Any], values: Any) -> Any:
         """Apply matrices along the axes of an array of expressions, those first that leave the fewest."""
-        order = sorted(range(len(matrices)), key=lambda n: matrices[n].shape[0] / matrices[n].shape[1])
-        for n in order:
+        for n in _order(matrices):
             lines = np.moveaxis(values, n, 0)
             found = np.empty((len(matrices[n]), *lines.shape[1:]), object)
             for place in np.ndindex(*lines.shape[1:]):
@@ -445,6 +516,26 @@ class _Lowering:
                 total = self.exprs.op("fma", value, number, total)
         assert total is not None
         return total
+
+
+def _order(matrices: Sequence[Any]) -> list[int]:
+    """In which order matrices are applied along axes: those first that leave the fewest values."""
+    return sorted(range(len(matrices)), key=lambda n: matrices[n].shape[0] / matrices[n].shape[1])
+
+
+def _between(matrices: Sequence[Any]) -> int:
+    """How many values there are between the first and the last of the matrices."""
+    sizes = [m.shape[1] for m in matrices]
+    total = 0
+    for n in [n for n in _order(matrices) if matrices[n].size > 1][:-1]:
+        sizes[n] = len(matrices[n])
+        total += math.prod(sizes)
+    return total
+
+
+def _steps(sizes: Sequence[int], step: int) -> list[int]:
+    """How far apart neighbours are along each axis of a grid, if they are `step` along the last one."""
+    return [math.prod(sizes[n + 1 :]) * step for n in range(len(sizes))]
 
 
 def _shares(size: int) -> list[tuple[int, int, int]]:
