@@ -194,6 +194,22 @@ def test_residuals_that_follow_from_others_are_computed_again() -> None:
     assert [v.aval.shape for v in forward.outvars] == [(64,), (4, 64)]
 
 
+def test_residuals_that_are_dear_are_kept() -> None:
+    def f(xs: Any, dear: bool) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            y = jnp.exp(jnp.sin(h)) if dear else jnp.maximum(h, 0) * 2 + 1
+            return y * x * jnp.cumsum(y), None
+
+        return lax.scan(step, jnp.ones(64), xs)[0].sum()
+
+    stacked = []
+    for dear in (False, True):
+        closed = wengert.make_jaxpr(wengert.grad(f), static_argnums=1)(XS, dear)
+        forward = next(e for e in closed.eqns if e.primitive.name == "scan")
+        stacked.append(sum(v.aval.shape == (4, 64) for v in forward.outvars))
+    assert stacked[0] < stacked[1]
+
+
 SCAN_ERRORS = {
     "dtype": (
         lambda: lax.scan(lambda c, x: (c + 1.5, x), np.int32(0), XS),

@@ -10,8 +10,9 @@ import numpy as np
 
 from wengert.backends import scalars
 from wengert.backends.irbuilder import Builder, Module, Type, Value
-from wengert.compiler.loops import OPS, Expr, Op, Stmt
+from wengert.compiler.loops import Expr, Op, Stmt
 from wengert.compiler.rewrite import statements, values, walk
+from wengert.core.costs import OPS
 
 _LARGE = 10.0  # the cost from which an operation is worth a call
 # Uses that are put in place: a call costs a few nanoseconds, and registers are saved around it.

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
+from wengert.core.costs import OPS
 from wengert.core.jaxpr import Eqn
 
 DType: TypeAlias = np.dtype[Any]
@@ -25,25 +26,6 @@ I64 = np.dtype(np.int64)
 F32 = np.dtype(np.float32)
 U64 = np.dtype(np.uint64)
 
-# Scalar operations: what they cost, in units of an addition of vectors. Semantics are those of the primitives
-# of the same name. Operands have one dtype, the result has it too, unless said otherwise below.
-OPS: dict[str, float] = {
-    **dict.fromkeys(
-        ("add", "sub", "mul", "neg", "abs", "max", "min", "and", "or", "xor", "not", "square"), 1
-    ),
-    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"), 1),  # result: bool
-    **dict.fromkeys(("select", "sign", "shl", "shr_arithmetic", "shr_logical"), 1),  # select(bool, a, b)
-    **dict.fromkeys(("convert", "bitcast"), 1),  # to the dtype of the result
-    **dict.fromkeys(("floor", "ceil", "trunc", "round", "round_even", "population_count", "clz"), 1),
-    **dict.fromkeys(("fma", "copy"), 1),
-    **dict.fromkeys(("div", "sqrt", "rsqrt"), 4),
-    **dict.fromkeys(("rem", "nextafter"), 10),
-    **dict.fromkeys(("exp", "exp2", "log", "log2", "logistic", "tanh", "sin", "cos", "cbrt"), 14),
-    **dict.fromkeys(("expm1", "log1p", "log10", "tan", "sinh", "cosh", "atan", "asin", "acos", "atan2"), 20),
-    **dict.fromkeys(("asinh", "acosh", "atanh", "erf", "erfc", "erf_inv", "pow", "lgamma", "digamma"), 30),
-    **dict.fromkeys(("real", "imag", "complex", "conj"), 1),  # see `complexes`
-    "mulhi": 2,  # the upper half of the product of two integers
-}
 _SIMPLIFIED = frozenset(("convert", "select", "sign", "and"))  # by `Exprs.op`, whatever their operands are
 COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "is_finite"))
 # Operations that combine the values of a reduction; their accumulators start from an identity given by

@@ -13,7 +13,6 @@ from typing import TypeAlias
 from wengert.compiler import invariant
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
-    OPS,
     Accumulate,
     Branch,
     Buffer,
@@ -33,6 +32,7 @@ from wengert.compiler.loops import (
 )
 from wengert.compiler.rewrite import Substitute, reads, statements, values, walk
 from wengert.compiler.split import split
+from wengert.core.costs import OPS
 
 # Work, in vector additions, from which a loop is shared among threads; a barrier costs about a microsecond.
 PARALLEL_COST = 100_000

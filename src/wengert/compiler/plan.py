@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from wengert.compiler.complexes import RULES
-from wengert.compiler.loops import OPS, is_native
+from wengert.compiler.loops import is_native
+from wengert.core.costs import FAR_LOAD, FAR_STORE, LOAD, STORE, scalar_cost
 from wengert.core.jaxpr import Atom, Eqn, Jaxpr, Literal, Var
 from wengert.core.primitive import Primitive
 
-# Costs of one element, in units of a vector addition: of a value in the caches, and of one in main memory.
-_STORE, _LOAD = 8.0, 1.5
-_FAR_STORE, _FAR_LOAD = 10.0, 4.0
 _FAR_BYTES = 2 << 20
 # A loop that reads many arrays over and over works at the rate of the outer caches.
 _LOOPED_LOAD = 6.0
@@ -41,15 +39,6 @@ def _has_complex_code(prim: Primitive, eqn: Eqn) -> bool:
 def is_pulled(eqn: Eqn) -> bool:
     """Whether the equation's results need not be stored."""
     return eqn.primitive.pulled and is_loop_code(eqn)
-
-
-def scalar_cost(eqn: Eqn) -> float:
-    """What the equation costs for each element of its result, without its operands."""
-    prim = eqn.primitive
-    if prim.scalar is not None:
-        by_number = prim.scalar == "div" and isinstance(eqn.invars[1], Literal)
-        return OPS["mul" if by_number else prim.scalar]
-    return 0.0 if prim.kind == "view" else max(prim.cost, OPS.get(prim.name, 0.0))
 
 
 class _Uses:
@@ -128,13 +117,13 @@ def _flat_costs(jaxpr: Jaxpr, pulled: Collection[int]) -> dict[Var, float]:
     """What one element of each variable costs if all that can be computed at its use is."""
     cost: dict[Var, float] = {}
     for eqn in jaxpr.eqns:
-        total = _LOAD
+        total = LOAD
         if id(eqn) in pulled:
             total = scalar_cost(eqn)
             for a in eqn.invars:
                 # a scalar beside arrays is computed once
                 if isinstance(a, Var) and (a.aval.shape or not eqn.outvars[0].aval.shape):
-                    total += cost.get(a, _LOAD)
+                    total += cost.get(a, LOAD)
         for v in eqn.outvars:
             cost[v] = total
     return cost
@@ -151,11 +140,13 @@ def _cheaper_stored(eqn: Eqn, out: Var, uses: _Uses, cost: float) -> bool:
         return False
     if uses.beside_arrays and cost >= _SCALAR_COST:
         return True
-    if len(uses.by_index) > _MAX_USES and cost > _LOAD:
+    if len(uses.by_index) > _MAX_USES and cost > LOAD:
         return True
     once, total = out.aval.size, uses.total
+    if total <= once:
+        return False
     far = out.aval.nbytes > _FAR_BYTES
-    store, load = (_FAR_STORE, _FAR_LOAD) if far else (_STORE, _LOAD)
+    store, load = (FAR_STORE, FAR_LOAD) if far else (STORE, LOAD)
     if uses.looped and out.aval.nbytes > _LOOPED_BYTES:
         load = _LOOPED_LOAD
     return cost * (total - once) > store * once + load * total
@@ -163,7 +154,7 @@ def _cheaper_stored(eqn: Eqn, out: Var, uses: _Uses, cost: float) -> bool:
 
 def _add_uses(eqn: Eqn, number: int, uses: dict[Var, _Uses], roots: set[Var], loop_code: bool) -> None:
     """Tell the operands of an equation where they are used."""
-    root = any(v in roots for v in eqn.outvars)
+    root = not roots.isdisjoint(eqn.outvars)
     out = eqn.outvars[0] if eqn.outvars else None
     accesses: Sequence[str] = eqn.primitive.accesses(len(eqn.invars), eqn.params)
     for access, atom in zip(accesses, eqn.invars, strict=True):

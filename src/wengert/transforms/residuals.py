@@ -1,7 +1,7 @@
 """Which residuals of a loop are stored, and which are computed again on the way back.
 
-A stored residual costs a write and a read of memory in every iteration. What a few elementwise operations
-give from values that the way back has anyway is cheaper to compute again, where it is used.
+A stored residual costs a write and a read of memory in every iteration. What elementwise operations that cost less
+(`core/costs.py`) give from values that the way back has anyway is computed again, where it is used.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from wengert.core.costs import FAR_LOAD, FAR_STORE, scalar_cost
 from wengert.core.jaxpr import ClosedJaxpr, Eqn, Literal, Var, eqn_effects
 from wengert.core.staging import eval_eqn, eval_jaxpr
 from wengert.transforms.dce import prune_eqns, stage_pruned
 from wengert.transforms.linearize import Linearized
 
-_LONGEST = 8  # operations that are done again for one residual
+# Of what is done again for one element of a residual: what it costs to keep it in memory, which is scarce besides.
+_DEAREST = 1.5 * (FAR_STORE + FAR_LOAD)
 
 
 class _Cones:
@@ -25,11 +27,12 @@ class _Cones:
         self.producer = {v: e for e in eqns for v in e.outvars}
 
     def of(self, var: Var, base: Collection[Var], thin: Collection[Var]) -> list[Eqn] | None:
-        """The equations for `var` from variables of `base`, in order; None if they are many, or not cheap.
+        """The equations for `var` from variables of `base`, in order; None if they cost more than to keep it.
 
         Variables of `thin` are in the base, but are computed again if they only repeat smaller ones.
         """
         found: dict[int, Eqn] = {}
+        cost = 0.0
         todo = [var]
         while todo:
             v = todo.pop()
@@ -38,8 +41,12 @@ class _Cones:
                 continue
             if eqn is None or eqn.primitive.kind not in ("elementwise", "view") or eqn_effects(eqn):
                 return None
-            found[id(eqn)] = eqn
-            if len(found) > _LONGEST:
+            if not eqn.primitive.pulled:  # a routine of a library
+                return None
+            if id(eqn) not in found:
+                cost += scalar_cost(eqn)
+                found[id(eqn)] = eqn
+            if cost > _DEAREST:
                 return None
             todo += [a for a in eqn.invars if not isinstance(a, Literal)]
         return sorted(found.values(), key=lambda e: self.order[id(e)])
