@@ -366,9 +366,10 @@ class _Writer:
         reduced = list(enumerate(total.reduced))
         inward = self.plan.vector - len(total.axes)
         taps = list(total.taps)
+        block = math.prod(self.counts.values())  # what is left beside whole blocks has loops like theirs
         while reduced and reduced[-1][0] != inward:
             dim = reduced[-1][1]
-            if len(taps) * dim.size * len(names) > _UNROLLED:
+            if len(taps) * dim.size * block > _UNROLLED:
                 break
             reduced.pop()
             taps = [(a + k * dim.a, b + k * dim.b) for k in range(dim.size) for a, b in taps]
