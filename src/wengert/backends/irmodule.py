@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from wengert.backends.irtypes import PTR, Type, Value, constant
 
 _LONG = 200  # lines of a function
+_SHARED = 2_000  # values that a block takes over from another one at most
 _CALLS_IN = 4  # lines, of which one is a call, make it mostly calls
 
 
@@ -125,9 +126,11 @@ class Function:
         self.count = 0
 
     def block(self, name: str = "b", dominator: Block | None = None) -> Block:
-        """Add a block. It shares the pure values of `dominator`, which must dominate it and be finished."""
+        """Add a block. It shares the pure values of `dominator`, which must dominate it and be finished; but for very
+        many of them, which would be copied for each block of a long function."""
         self.count += 1
-        block = Block(f"{name}{self.count}", {} if dominator is None else dict(dominator.memo))
+        known = dominator.memo if dominator is not None and len(dominator.memo) < _SHARED else {}
+        block = Block(f"{name}{self.count}", known.copy())
         self.blocks.append(block)
         return block
 
