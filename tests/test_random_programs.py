@@ -37,7 +37,7 @@ KNOBS: list[tuple[Any, str, tuple[Any, ...]]] = [
     (llvm, "_GRAIN_COST", (20_000.0, 10.0)),
     (contract, "_SMALL", (8192, 4)),
     (split, "_THIN", (4, 0)),
-    (plan, "_STORE", (3.0, 0.0, 1e9)),
+    (plan, "STORE", (8.0, 0.0, 1e9)),
     (plan, "_MAX_DEPTH", (60, 2)),
 ]
 VECTOR_BITS = (0, 128, 256, 512)  # 0: those of this machine
