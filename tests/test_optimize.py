@@ -72,12 +72,12 @@ def test_bfgs_needs_about_as_many_steps_as_scipys() -> None:
 def test_the_inverse_hessian_of_a_quadratic() -> None:
     matrix = np.array([[3.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 1.0]])
     found = minimize(
-        lambda x: x @ matrix @ x / 2 - x.sum(), np.ones(3), method="BFGS", options={"gtol": 1e-10}
+        lambda x: x @ matrix @ x / 2 - x.sum(), np.ones(3), method="BFGS", options={"gtol": 1e-8}
     )
-    # no component of the gradient is larger than gtol
-    atol = 1e-10 * np.linalg.norm(np.linalg.inv(matrix), np.inf)
+    assert found.success  # no component of the gradient is larger than gtol, for which doubles suffice
+    atol = 1e-8 * np.linalg.norm(np.linalg.inv(matrix), np.inf)
     np.testing.assert_allclose(found.x, np.linalg.solve(matrix, np.ones(3)), rtol=1e-15, atol=atol)
-    assert np.max(np.abs(found.jac)) <= 1e-10
+    assert np.max(np.abs(found.jac)) <= 1e-8
     # an estimate: with exact line searches it would be the inverse after three steps
     np.testing.assert_allclose(found.hess_inv, np.linalg.inv(matrix), rtol=5e-3, atol=5e-3)
 
