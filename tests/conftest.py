@@ -20,7 +20,10 @@ import wengert
 # Compiling a program takes longer than Hypothesis expects of an example.
 _COMPILING = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("quick", max_examples=25, deadline=None, suppress_health_check=_COMPILING)
-settings.register_profile("ci", max_examples=300, deadline=None, suppress_health_check=_COMPILING)
+# The same examples each time, so that a change is judged by what it changes; `search` and `long` draw others.
+settings.register_profile(
+    "ci", max_examples=300, deadline=None, suppress_health_check=_COMPILING, derandomize=True
+)
 settings.register_profile("long", max_examples=20_000, deadline=None, suppress_health_check=_COMPILING)
 # The first program that fails is printed at once, as it was drawn: to make it smaller can take hours.
 settings.register_profile(
