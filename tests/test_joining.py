@@ -13,6 +13,7 @@ from wengert import lax
 from wengert.compiler.interpret import interpret
 from wengert.compiler.loops import For, Loop, Stmt
 from wengert.compiler.pipeline import compile_jaxpr
+from wengert.demos.wave.physics import forward
 
 
 def draw(*shape: int) -> Any:
@@ -84,3 +85,21 @@ def test_what_has_to_wait(fun: Any) -> None:
 def test_products_in_a_row_leave_memory_free() -> None:
     program = check(lambda x, w: x @ w @ w @ w @ w, draw(64, 64), draw(64, 64) / 8)
     assert program.arena == 2 * 64 * 64 * 4
+
+
+def test_loops_over_each_others_axes() -> None:
+    """On a square grid a loop over columns may have as many iterations as one over rows with columns inside."""
+
+    def misfit(velocity: Any, sources: Any) -> Any:
+        def waves(source: Any) -> Any:
+            density = velocity**0.25
+            return forward(velocity, density, source, 2.0, 96, 96, 4, 300.0, 330.0, 0.04)
+
+        return jnp.sum(wengert.vmap(waves)(sources) ** 2) * 1e-8
+
+    velocity = jnp.asarray(3000 + 100 * draw(96, 96))
+    sources = jnp.asarray([[20, 30], [70, 25], [40, 80], [66, 60]], jnp.int32)
+    with wengert.disable_jit():
+        want = np.asarray(wengert.grad(misfit)(velocity, sources))
+    found = wengert.jit(wengert.grad(misfit))(velocity, sources)
+    np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-4 * np.abs(want).max())

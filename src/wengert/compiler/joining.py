@@ -60,8 +60,10 @@ def _joined(first: Stmt, then: Stmt, exprs: Exprs) -> For | None:
     if not blocks.parallel or rows.hi % blocks.hi or work([rows]) * _LIGHT > work([blocks]):
         return None
     size = rows.hi // blocks.hi
-    has_loops = any(isinstance(s, For) for s in rows.body)
-    if (not has_loops and size < _LONG) or not _by_blocks(blocks, rows, size):
+    inside = {s.axis for s in statements(rows.body) if isinstance(s, For)}
+    if (not inside and size < _LONG) or blocks.axis in inside:
+        return None
+    if not (_by_blocks(blocks, rows, size) and _any_order(rows)):
         return None
     inner = Axis(size)
     place = Affine.of(blocks.axis) * size + (Affine.of(inner) if size > 1 else 0)
@@ -126,6 +128,22 @@ def _by_blocks(blocks: For, rows: For, size: int) -> bool:
         if end - start >= step * size:
             return False
     return shared
+
+
+def _any_order(loop: For) -> bool:
+    """Whether iterations have nothing to do with what others write."""
+    if loop.parallel:
+        return True
+    for written, accesses in _accesses(loop).values():
+        known = [a for a in accesses if a is not None]
+        if written and len(known) < len(accesses):
+            return False
+        if written and (
+            len({(a.step, a.outer) for a in known}) > 1
+            or max(a.end for a in known) - min(a.start for a in known) >= known[0].step
+        ):
+            return False
+    return True
 
 
 def _accesses(loop: For) -> dict[Buffer, tuple[bool, list[_Access | None]]]:
