@@ -64,6 +64,8 @@ class _Checker:
 
     def statement(self, stmt: Stmt, box: dict[Term, tuple[int, int]], names: set[str]) -> None:
         if isinstance(stmt, For):
+            if stmt.axis in box:
+                raise CompileError(f"a loop over {stmt.axis} is inside of a loop over it")
             for bound in (stmt.first, stmt.end):
                 if bound is not None:
                     self.terms([t for t, _ in bound.terms], box, names)
