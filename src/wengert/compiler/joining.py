@@ -28,7 +28,7 @@ from wengert.compiler.loops import (
     Store,
 )
 from wengert.compiler.nest import work
-from wengert.compiler.rewrite import Substitute, statements, values, walk
+from wengert.compiler.rewrite import Substitute, rewrite_values, statements, values, walk
 
 _LIGHT = 4.0  # times less work in the loop that joins: others are better shared by their own, finer parts, and memory
 # that both loops need is not free in between
@@ -176,10 +176,5 @@ def _moved(stmt: Stmt, to: Substitute) -> Stmt:
     moved = copy.copy(stmt)
     if isinstance(moved, For | If):
         moved.body = [_moved(s, to) for s in moved.body]
-    if isinstance(moved, Store):
-        moved.index = tuple([to.affine(i) if isinstance(i, Affine) else to(i) for i in moved.index])
-    if isinstance(moved, Store | Let | Accumulate):
-        moved.value = to(moved.value)
-    elif isinstance(moved, If):
-        moved.condition = to(moved.condition)
+    rewrite_values(moved, to)
     return moved

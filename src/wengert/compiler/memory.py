@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from wengert.compiler.affine import Affine, Axis, Symbol, Term
 from wengert.compiler.loops import (
     Acc,
-    Accumulate,
     Branch,
     Buffer,
     Call,
@@ -15,7 +14,6 @@ from wengert.compiler.loops import (
     Exprs,
     For,
     Gather,
-    If,
     Let,
     Load,
     Loop,
@@ -23,7 +21,7 @@ from wengert.compiler.loops import (
     Stmt,
     Store,
 )
-from wengert.compiler.rewrite import Substitute, bodies, reads, statements, values
+from wengert.compiler.rewrite import Substitute, bodies, reads, rewrite_values, statements, values
 
 _ALIGN = 64
 _LOCAL_BYTES = 16 << 10  # the longest row that is kept on the stack
@@ -150,7 +148,7 @@ def _contract_loop(loop: For, private: dict[Buffer, list[_Access]], exprs: Exprs
 
     rename = Substitute(exprs, {}, renamed)
     for stmt in statements([loop]):
-        _rewrite(stmt, rename)
+        rewrite_values(stmt, rename)
         if isinstance(stmt, Store) and stmt.buffer in rows:
             row, kept = rows[stmt.buffer]
             stmt.buffer, stmt.index = row, tuple(stmt.index[d] for d in kept)
@@ -198,17 +196,6 @@ def _bind_registers(loop: For, registers: dict[Buffer, Acc]) -> None:
             let = Let(registers[stmt.buffer].name, stmt.value)
             let.source = stmt.source
             loop.body[n] = let
-
-
-def _rewrite(stmt: Stmt, rename: Substitute) -> None:
-    """Rewrite the expressions of a statement in place."""
-    if isinstance(stmt, Store):
-        stmt.value = rename(stmt.value)
-        stmt.index = tuple(rename(i) if isinstance(i, Expr) else i for i in stmt.index)
-    elif isinstance(stmt, Let | Accumulate):
-        stmt.value = rename(stmt.value)
-    elif isinstance(stmt, If):
-        stmt.condition = rename(stmt.condition)
 
 
 # -------------------------------------------------------------------- the arena

@@ -192,3 +192,13 @@ class Substitute(Rewriter):
 
     def load(self, expr: Load) -> Expr:
         return self.replace_load(expr) or super().load(expr)
+
+
+def rewrite_values(stmt: Stmt, rewrite: Rewriter) -> None:
+    """Rewrite, in place, the expressions and indices that a statement itself has."""
+    if isinstance(stmt, Store):
+        stmt.index = tuple([rewrite.affine(i) if isinstance(i, Affine) else rewrite(i) for i in stmt.index])
+    if isinstance(stmt, Store | Let | Accumulate):
+        stmt.value = rewrite(stmt.value)
+    elif isinstance(stmt, If):
+        stmt.condition = rewrite(stmt.condition)
